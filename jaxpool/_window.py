@@ -1,0 +1,279 @@
+"""The window along one axis: what a user may write for it, where it lies, which taps count.
+
+Plain Python on static values. Sizes are ints or the symbolic dimensions of `jax.export`, so
+formulas over them use `+`, `-`, `*`, `//` and `%` alone and never compare.
+"""
+
+from collections.abc import Sequence
+from numbers import Integral
+from textwrap import shorten
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+Ints: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = str | Ints | Sequence[Sequence[int]]
+
+
+class Window(NamedTuple):
+    """The pooling window of one axis; `padding` is (low, high), "SAME" or "SAME_LOWER"."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    padding: tuple[int, int] | str
+    ceil_mode: bool
+
+    @property
+    def extent(self) -> int:
+        """Distance from the first tap to one past the last."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    def pads(self, size: int) -> tuple[int, int]:
+        """The (low, high) padding of an axis of `size`, without the overhang of `ceil_mode`."""
+        if not isinstance(self.padding, str):
+            return self.padding
+        # total = max(extent - (distance from the last start to the end of the axis), 0)
+        to_next_start = -size % self.stride
+        total = to_next_start + self.extent - self.stride
+        if self.extent < self.stride:
+            total *= (to_next_start + self.extent) // self.stride  # 0 where negative, else 1
+        smaller = total // 2
+        return (smaller, total - smaller) if self.padding == "SAME" else (total - smaller, smaller)
+
+    def output_size(self, size: int) -> int:
+        """How many windows an axis of `size` has."""
+        if isinstance(self.padding, str):
+            return -(-size // self.stride)
+        low, high = self.padding
+        if not self.ceil_mode:
+            return (size + low + high - self.extent) // self.stride + 1
+        # The windows that start before size + low, the end of the input, and of which all but
+        # less than a stride lies before size + low + high.
+        return -(-(size + low + min(0, high + self.stride - self.extent)) // self.stride)
+
+    def reach(self, size: int) -> tuple[int, int]:
+        """Zeros to add on either side so that the windows that fit are the windows that count."""
+        low, high = self.pads(size)
+        if isinstance(size, Integral):
+            end_of_last = (self.output_size(size) - 1) * self.stride + self.extent
+            return low, max(0, end_of_last - low - size)
+        if self.ceil_mode and not isinstance(self.padding, str):
+            return low, min(self.extent, high + self.stride) - 1
+        return low, high
+
+    def taps_inside(self, size: int) -> range:
+        """The taps of the first window that lie inside an axis of `size`."""
+        low, _ = self.pads(size)
+        stop = min(size, self.extent - low)
+        return range(min(-low % self.dilation, stop), stop, self.dilation)
+
+    def counts(self, size: int, index: Any, count_include_pad: bool, xp: Any) -> Any:
+        """How many taps of the windows at `index`, an integer array of module `xp`, count."""
+        low, high = self.pads(size)
+        start = index * self.stride - low
+        begin, end = (-low, size + high) if count_include_pad else (0, size)
+        # Tap j lies at start + j * dilation: the first tap at or past `limit`, if there is one.
+        first, past = (
+            xp.clip(-((start - limit) // self.dilation), 0, self.kernel) for limit in (begin, end)
+        )
+        return past - first
+
+
+class Caller(NamedTuple):
+    """What the user called, and what that calls its kernel: error messages name both."""
+
+    name: str
+    kernel: str = "kernel"
+
+    def fail(
+        self,
+        error: type[Exception],
+        argument: str,
+        must: str,
+        value: object,
+        context: str = "",
+    ) -> NoReturn:
+        """Raises `error` with a message of the one form that this library has."""
+        shown = shorten(repr(value), width=200)
+        raise error(f"{self.name}: `{argument}` must {must}, got {argument}={shown}{context}")
+
+
+def parse_windows(
+    caller: Caller,
+    ndim: int,
+    kernel: Ints,
+    stride: Ints | None,
+    padding: Padding,
+    ceil_mode: bool,
+    dilation: Ints,
+) -> tuple[Window, ...]:
+    """One checked `Window` per axis from what the user passed."""
+    kernels = _ints(caller, caller.kernel, kernel, ndim, minimum=1)
+    strides = kernels if stride is None else _ints(caller, "stride", stride, ndim, minimum=1)
+    dilations = _ints(caller, "dilation", dilation, ndim, minimum=1)
+    pads = _pads(caller, padding, ndim)
+    _check_bool(caller, "ceil_mode", ceil_mode)
+    windows = tuple(map(Window, kernels, strides, dilations, pads, (ceil_mode,) * ndim))
+    for window in windows:
+        if not isinstance(window.padding, str) and max(window.padding) >= window.extent:
+            must = "be smaller than the kernel's extent on every side"
+            stretch = f" and dilation={dilation!r}" if window.dilation > 1 else ""
+            given = f" for {caller.kernel}={kernel!r}{stretch}"
+            caller.fail(ValueError, "padding", must, padding, given)
+    return windows
+
+
+class Pool(NamedTuple):
+    """All that is known of a pool before its input: the window of each axis and the divisor."""
+
+    windows: tuple[Window, ...]
+    count_include_pad: bool
+    divisor_override: int | None
+    channels_last: bool
+
+
+def parse_pool(
+    caller: Caller,
+    ndim: int,
+    kernel: Ints,
+    stride: Ints | None,
+    padding: Padding,
+    count_include_pad: bool,
+    ceil_mode: bool,
+    divisor_override: int | None,
+    dilation: Ints,
+    data_format: str,
+) -> Pool:
+    """The checked `Pool` over `ndim` axes from what the user passed."""
+    windows = parse_windows(caller, ndim, kernel, stride, padding, ceil_mode, dilation)
+    _check_bool(caller, "count_include_pad", count_include_pad)
+    must = "be None or a non-zero int"
+    if divisor_override is not None and not _is_int(divisor_override):
+        caller.fail(TypeError, "divisor_override", must, divisor_override)
+    if divisor_override == 0:
+        caller.fail(ValueError, "divisor_override", must, divisor_override)
+    must = 'be "channels_first" or "channels_last"'
+    if not isinstance(data_format, str):
+        caller.fail(TypeError, "data_format", must, data_format)
+    if data_format not in ("channels_first", "channels_last"):
+        caller.fail(ValueError, "data_format", must, data_format)
+    return Pool(windows, count_include_pad, divisor_override, data_format == "channels_last")
+
+
+def check_sizes(
+    caller: Caller,
+    windows: tuple[Window, ...],
+    sizes: Sequence[int],
+    argument: str,
+    value: object,
+    layout: str = "",
+) -> None:
+    """Raises unless every axis holds a window; the sizes are those of `argument`, of `value`."""
+    for size, window in zip(sizes, windows, strict=True):
+        if not isinstance(size, Integral):
+            continue  # A symbolic dimension: nothing can be said before it gets its value.
+        if size < 1:
+            must = "have spatial sizes of at least 1"
+            caller.fail(ValueError, argument, must, value, layout)
+        low, high = window.pads(size)
+        if size + low + high < window.extent:
+            must = f"fit in the padded input, {size} + {low} + {high} along one axis"
+            kernel = tuple(window.kernel for window in windows)
+            stretch = f" with dilation={window.dilation}" if window.dilation > 1 else ""
+            given = f"{stretch} for {argument}={value!r}{layout}"
+            caller.fail(ValueError, caller.kernel, must, kernel, given)
+
+
+def pool_output_shape(
+    spatial_shape: Sequence[int],
+    kernel: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    *,
+    ceil_mode: bool = False,
+    dilation: Ints = 1,
+) -> tuple[int, ...]:
+    """The spatial shape of what `avg_pool1d`, `avg_pool2d` or `avg_pool3d` returns.
+
+    Args:
+      spatial_shape: the sizes of the input's spatial axes, one or more, without batch and
+        channels; ints, or the symbolic dimensions of `jax.export`.
+      kernel: as in `avg_pool2d`, and so are the others.
+      stride: see there.
+      padding: see there.
+      ceil_mode: see there.
+      dilation: see there.
+
+    Returns:
+      The number of windows along each axis.
+
+    Raises:
+      TypeError, ValueError: as `avg_pool2d` does.
+
+    >>> pool_output_shape((224, 224), 3, 2, 1)
+    (112, 112)
+    >>> pool_output_shape((112, 112), 3, 2, ceil_mode=True)
+    (56, 56)
+    """
+    caller = Caller("pool_output_shape")
+    if not _is_sequence(spatial_shape):
+        caller.fail(TypeError, "spatial_shape", "be a sequence of sizes", spatial_shape)
+    # Symbolic dimensions are told by the `scope` of names that they belong to.
+    if not all(_is_int(size) or hasattr(size, "scope") for size in spatial_shape):
+        caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
+    if not spatial_shape:
+        caller.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
+    windows = parse_windows(
+        caller, len(spatial_shape), kernel, stride, padding, ceil_mode, dilation
+    )
+    check_sizes(caller, windows, spatial_shape, "spatial_shape", spatial_shape)
+    return tuple(w.output_size(size) for w, size in zip(windows, spatial_shape, strict=True))
+
+
+def _check_bool(caller: Caller, argument: str, value: bool) -> None:
+    if not isinstance(value, bool):
+        caller.fail(TypeError, argument, "be True or False", value)
+
+
+def _is_int(value: object) -> bool:
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _ints(caller: Caller, argument: str, value: Any, ndim: int, minimum: int) -> tuple[int, ...]:
+    """`value`, an int or a sequence of one or `ndim`, as `ndim` ints of at least `minimum`."""
+    entries = tuple(value) if _is_sequence(value) else (value,)
+    if not all(map(_is_int, entries)):
+        must = "be an int" if ndim == 1 else f"be an int or a sequence of {ndim} ints"
+        if any(hasattr(entry, "aval") for entry in entries):  # a JAX array or tracer
+            must += ", and static: known when jax.jit traces (see its static_argnames)"
+        caller.fail(TypeError, argument, must, value)
+    if len(entries) not in (1, ndim):
+        must = "have one entry" if ndim == 1 else f"have one entry or {ndim}"
+        caller.fail(ValueError, argument, must, value)
+    if min(entries) < minimum:
+        caller.fail(ValueError, argument, f"be at least {minimum}", value)
+    return tuple(map(int, entries)) * (ndim // len(entries))
+
+
+def _pads(caller: Caller, value: Any, ndim: int) -> tuple[tuple[int, int] | str, ...]:
+    """`value` as one (low, high), "SAME" or "SAME_LOWER" per axis."""
+    if isinstance(value, str):
+        if value == "VALID":
+            return ((0, 0),) * ndim
+        if value in ("SAME", "SAME_LOWER"):
+            return (value,) * ndim
+        names = 'be ints, (low, high) pairs, "VALID", "SAME" or "SAME_LOWER"'
+        caller.fail(ValueError, "padding", names, value)
+    if not (_is_sequence(value) and any(map(_is_sequence, value))):
+        return tuple((pad, pad) for pad in _ints(caller, "padding", value, ndim, minimum=0))
+    must = f"have one (low, high) pair of ints per axis, {ndim} in all"
+    if not all(_is_sequence(pair) and all(map(_is_int, pair)) for pair in value):
+        caller.fail(TypeError, "padding", must, value)
+    if len(value) != ndim or any(len(pair) != 2 for pair in value):
+        caller.fail(ValueError, "padding", must, value)
+    if min(map(min, value)) < 0:
+        caller.fail(ValueError, "padding", "be at least 0", value)
+    return tuple((int(low), int(high)) for low, high in value)
