@@ -1,0 +1,42 @@
+"""Random whole configurations for the property tests."""
+
+from hypothesis import strategies as st
+from oracle import Config
+
+MOST_PIXELS = {1: 9, 2: 7, 3: 4}
+
+
+@st.composite
+def configs(draw, ndim=None):
+    """Any valid call on a small image of 1 to 3 spatial axes."""
+    ndim = draw(st.integers(1, 3)) if ndim is None else ndim
+    named = draw(st.sampled_from([None, None, None, "VALID", "SAME", "SAME_LOWER"]))
+    axes = [draw(_axis(MOST_PIXELS[ndim], named)) for _ in range(ndim)]
+    spatial, kernel, stride, padding, dilation = zip(*axes, strict=True)
+    return Config(
+        spatial,
+        kernel,
+        stride,
+        named or padding,
+        draw(st.booleans()),
+        draw(st.booleans()),
+        draw(st.sampled_from([None, None, None, 1, 7, -3])),
+        dilation,
+        draw(st.booleans()),
+    )
+
+
+@st.composite
+def _axis(draw, most, named):
+    n = draw(st.integers(1, most))
+    k = draw(st.integers(1, most))
+    d = draw(st.integers(1, 3))
+    s = draw(st.integers(1, most + 2))
+    extent = (k - 1) * d + 1
+    if named in ("SAME", "SAME_LOWER"):
+        return n, k, s, (0, 0), d
+    low = high = 0
+    if named is None:
+        low, high = draw(st.integers(0, extent - 1)), draw(st.integers(0, extent - 1))
+    n = max(n, extent - low - high)  # the kernel fits
+    return n, k, s, (low, high), d
