@@ -129,8 +129,9 @@ def average(caller: Caller, pool: Pool, x: jax.Array | np.ndarray) -> jax.Array:
     ndim = len(pool.windows)
     first_axis = x.ndim - ndim - pool.channels_last
     shown: Any = jax.ShapeDtypeStruct(x.shape, x.dtype)  # type: ignore[no-untyped-call]
-    if not (jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool):
-        caller.fail(TypeError, "x", "hold numbers or booleans", shown)
+    is_number = jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
+    if not is_number or (isinstance(x, np.ndarray) and x.real.dtype.itemsize > 8):
+        caller.fail(TypeError, "x", "hold numbers or booleans that JAX has", shown)
     layout = " in channels_last" if pool.channels_last else " in channels_first"
     if x.ndim <= ndim:
         must = f"have at least {ndim + 1} axes, {ndim} of them spatial and one of channels"

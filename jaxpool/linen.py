@@ -33,11 +33,11 @@ class _AvgPool(nn.Module):
                 f"{type(self).__name__}: only the first four arguments, up to `count_include_pad`,"
                 f" go without a name, got {self.parent!r} as the fifth"
             )
+        self._parse()
         if self.stride is None:
             self.stride = self.kernel_size
         for field in ("kernel_size", "stride", "padding", "dilation"):
             setattr(self, field, _tuples(getattr(self, field)))
-        self._parse()
         super().__post_init__()
 
     def __call__(self, x: jax.Array | np.ndarray) -> jax.Array:

@@ -1,0 +1,36 @@
+"""One call of every kind, for the tests of transformations."""
+
+import pytest
+from oracle import Config
+
+CASES = [
+    pytest.param(Config(*case), id=name)
+    for name, case in {
+        "tiles": ((8, 6), (2, 3), (2, 3), "VALID"),
+        "tiles with a rest": ((9, 7), (2, 3), (2, 3), "VALID"),
+        "overlapping": ((9, 8), (3, 3), (1, 1), ((1, 1), (1, 1))),
+        "overlapping, excluding": ((9, 8), (3, 3), (2, 2), ((1, 1), (1, 1)), False),
+        "same": ((9, 8), (3, 2), (2, 3), "SAME", False),
+        "same_lower": ((9, 8), (3, 2), (2, 3), "SAME_LOWER"),
+        "ceil": ((9, 8), (3, 3), (2, 2), ((1, 0), (0, 1)), True, True),
+        "ceil, excluding": ((9, 8), (3, 3), (2, 2), ((1, 0), (0, 1)), False, True),
+        "dilated": ((9, 9), (3, 2), (1, 2), ((2, 2), (0, 1)), True, False, None, (2, 3)),
+        "override": ((9, 8), (3, 3), (2, 2), ((1, 1), (1, 1)), True, True, -3),
+        "one window": ((9, 8), (9, 8), (1, 1), "VALID"),
+        "one padded, dilated window": (
+            (3, 3),
+            (3, 2),
+            (1, 1),
+            ((1, 1), (0, 1)),
+            False,
+            False,
+            None,
+            (2, 3),
+        ),
+        "wide": ((40, 37), (31, 25), (1, 2), ((15, 15), (12, 12)), False),
+        "wide strides": ((9, 9), (2, 1), (5, 4), "VALID"),
+        "channels last": ((9, 8), (3, 3), (2, 2), ((1, 1), (1, 1)), False, False, None, (), True),
+        "1-d": ((11,), (4,), (3,), ((1, 2),), False, True),
+        "3-d": ((5, 6, 4), (2, 3, 2), (1, 2, 2), ((0, 1), (1, 1), (0, 0)), False),
+    }.items()
+]

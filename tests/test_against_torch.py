@@ -1,0 +1,44 @@
+"""PyTorch's numbers: values and gradients of the calls in golden/make_torch.py."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxpool
+
+GOLDEN = np.load(Path(__file__).with_name("golden") / "torch.npz")
+CALLS = list(enumerate(json.loads(str(GOLDEN["calls"]))["calls"]))
+CHUNK = 48
+
+
+@pytest.mark.parametrize("start", range(0, len(CALLS), CHUNK))
+def test_values_and_gradients(start):
+    chunk = CALLS[start : start + CHUNK]
+
+    @jax.jit
+    def everything(inputs):
+        results = []
+        for _, (ndim, batched, arguments) in chunk:
+            options = {("kernel" if k == "kernel_size" else k): v for k, v in arguments.items()}
+            pool = getattr(jaxpool, f"avg_pool{ndim}d")
+            x = inputs[ndim] if batched else inputs[ndim][0]
+            pooled, pullback = jax.vjp(lambda x, pool=pool, o=options: pool(x, **o), x)
+            results.append((pooled, pullback(jax.numpy.ones_like(pooled))[0]))
+        return results
+
+    inputs = {ndim: GOLDEN[f"x{ndim}"].astype(np.float32) for ndim in (1, 2, 3)}
+    for (i, call), (pooled, gradient) in zip(chunk, everything(inputs), strict=True):
+        np.testing.assert_allclose(pooled, GOLDEN[f"y{i}"], rtol=5e-7, err_msg=str(call))
+        np.testing.assert_allclose(gradient[:1, :1], GOLDEN[f"g{i}"], rtol=2e-6, err_msg=str(call))
+
+
+def test_the_calls_cover_what_they_should():
+    for ndim in (1, 2, 3):
+        mine = [(batched, a) for _, (n, batched, a) in CALLS if n == ndim]
+        for option in ("ceil_mode", "count_include_pad"):
+            assert {a[option] for _, a in mine} == {True, False}
+        assert {batched for batched, _ in mine} == {True, False}
+        assert any("divisor_override" in a for _, a in mine) == (ndim > 1)

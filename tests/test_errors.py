@@ -1,0 +1,229 @@
+"""Bad input raises at once: the right type, naming the function, the argument and the value."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxpool
+
+X = jnp.ones((2, 3, 8, 8))
+
+BAD = [
+    # kernel
+    (TypeError, "kernel", True, {}),
+    (TypeError, "kernel", 2.0, {}),
+    (TypeError, "kernel", None, {}),
+    (TypeError, "kernel", "2", {}),
+    (TypeError, "kernel", (2, 2.0), {}),
+    (TypeError, "kernel", (True, 2), {}),
+    (TypeError, "kernel", {2}, {}),
+    (TypeError, "kernel", [[2, 2]], {}),
+    (ValueError, "kernel", 0, {}),
+    (ValueError, "kernel", -1, {}),
+    (ValueError, "kernel", (2, 0), {}),
+    (ValueError, "kernel", (), {}),
+    (ValueError, "kernel", (2, 2, 2), {}),
+    # stride
+    (TypeError, "stride", False, {}),
+    (TypeError, "stride", 1.5, {}),
+    (TypeError, "stride", "1", {}),
+    (TypeError, "stride", (1, None), {}),
+    (ValueError, "stride", 0, {}),
+    (ValueError, "stride", [1, -2], {}),
+    (ValueError, "stride", (), {}),
+    (ValueError, "stride", (1, 1, 1), {}),
+    # padding
+    (TypeError, "padding", None, {}),
+    (TypeError, "padding", True, {}),
+    (TypeError, "padding", 0.5, {}),
+    (TypeError, "padding", (1, (0, 1)), {}),
+    (TypeError, "padding", ((0, 1), (0, 1.0)), {}),
+    (TypeError, "padding", ((0, 1), (0, True)), {}),
+    (TypeError, "padding", ("SAME", "SAME"), {}),
+    (ValueError, "padding", -1, {}),
+    (ValueError, "padding", ((0, -1), (0, 0)), {}),
+    (ValueError, "padding", (1, 1, 1), {}),
+    (ValueError, "padding", (), {}),
+    (ValueError, "padding", ((1, 1),), {}),
+    (ValueError, "padding", ((1, 1, 1), (1, 1, 1)), {}),
+    (ValueError, "padding", ((1,), (1,)), {}),
+    (ValueError, "padding", "same", {}),
+    (ValueError, "padding", "FULL", {}),
+    (ValueError, "padding", 2, {}),
+    (ValueError, "padding", (4, 4), {}),
+    (ValueError, "padding", ((0, 2), (0, 0)), {}),
+    (ValueError, "padding", 3, {"dilation": 2}),
+    # the rest
+    (TypeError, "count_include_pad", 1, {}),
+    (TypeError, "count_include_pad", None, {}),
+    (TypeError, "count_include_pad", "False", {}),
+    (TypeError, "ceil_mode", 0, {}),
+    (TypeError, "ceil_mode", None, {}),
+    (TypeError, "divisor_override", 2.0, {}),
+    (TypeError, "divisor_override", True, {}),
+    (TypeError, "divisor_override", (2,), {}),
+    (ValueError, "divisor_override", 0, {}),
+    (TypeError, "dilation", None, {}),
+    (TypeError, "dilation", 1.0, {}),
+    (TypeError, "dilation", True, {}),
+    (ValueError, "dilation", 0, {}),
+    (ValueError, "dilation", (1, -1), {}),
+    (ValueError, "dilation", (1, 1, 1), {}),
+    (TypeError, "data_format", None, {}),
+    (TypeError, "data_format", 1, {}),
+    (ValueError, "data_format", "NCHW", {}),
+    (ValueError, "data_format", "channels_middle", {}),
+]
+IDS = [f"{argument}={value!r}" for _, argument, value, _ in BAD]
+
+
+def assert_names(message, function, argument, value):
+    assert message.startswith(f"{function}: `{argument}` must ")
+    assert f"got {argument}={value!r}" in message
+    assert "\n" not in message
+
+
+def test_there_are_at_least_45():
+    assert len(set(IDS)) >= 45
+
+
+@pytest.mark.parametrize(("error", "argument", "value", "others"), BAD, ids=IDS)
+def test_function(error, argument, value, others):
+    arguments = {"kernel": 2} | others | {argument: value}
+    with pytest.raises(error) as raised:
+        jaxpool.avg_pool2d(X, **arguments)
+    assert_names(str(raised.value), "avg_pool2d", argument, value)
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(("error", "argument", "value", "others"), BAD, ids=IDS)
+def test_layer_when_constructed(error, argument, value, others):
+    argument = "kernel_size" if argument == "kernel" else argument
+    arguments = {"kernel_size": 2} | others | {argument: value}
+    with pytest.raises(error) as raised:
+        jaxpool.AvgPool2d(**arguments)
+    assert_names(str(raised.value), "AvgPool2d", argument, value)
+
+
+@pytest.mark.parametrize("function", ["avg_pool1d", "avg_pool2d", "avg_pool3d"])
+def test_each_function_names_itself(function):
+    x = jnp.ones((1,) * int(function[8]) + (1,))
+    with pytest.raises(
+        ValueError, match=rf"^{function}: `kernel` must be at least 1, got kernel=0"
+    ):
+        getattr(jaxpool, function)(x, 0)
+
+
+@pytest.mark.parametrize(
+    "x", [None, 1.0, [[[1.0]]], "x", np.float32(1), (jnp.ones((1, 2, 2)),), object], ids=repr
+)
+def test_x_that_is_no_array(x):
+    with pytest.raises(TypeError, match=r"^avg_pool2d: `x` must be a JAX or NumPy array, got x="):
+        jaxpool.avg_pool2d(x, 1)
+    with pytest.raises(TypeError, match=r"^AvgPool2d: `x` must be a JAX or NumPy array, got x="):
+        jaxpool.AvgPool2d(1)(x)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.array([[["a"]]]),
+        np.array([[[None]]]),
+        np.zeros((1, 1, 1), "datetime64[s]"),
+        np.zeros((1, 1, 1), "longdouble"),
+        jax.random.key(0).reshape(1, 1, 1),
+    ],
+    ids=lambda x: str(x.dtype),
+)
+def test_x_of_no_usable_dtype(x):
+    with pytest.raises(TypeError, match=r"^avg_pool2d: `x` must hold .*got x=.*dtype="):
+        jaxpool.avg_pool2d(x, 1)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4)])
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_x_with_too_few_axes(shape, data_format):
+    with pytest.raises(
+        ValueError, match=r"`x` must have at least 3 axes.*got x=.*shape="
+    ) as raised:
+        jaxpool.avg_pool2d(jnp.ones(shape), 2, data_format=data_format)
+    assert str(shape) in str(raised.value)
+    assert data_format in str(raised.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 0, 4), (1, 1, 4, 0)])
+def test_x_with_an_empty_spatial_axis(shape):
+    with pytest.raises(ValueError, match=r"`x` must have spatial sizes of at least 1.*got x="):
+        jaxpool.avg_pool2d(jnp.ones(shape), 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel": 9},
+        {"kernel": (1, 9)},
+        {"kernel": 10, "padding": ((0, 1), (0, 1))},
+        {"kernel": 2, "dilation": 8},
+        {"kernel": 9, "ceil_mode": True},
+        {"kernel": 11, "padding": 1, "count_include_pad": False},
+    ],
+)
+def test_a_kernel_larger_than_the_padded_input(options):
+    with pytest.raises(ValueError, match=r"^avg_pool2d: `kernel` must fit .*got kernel=") as raised:
+        jaxpool.avg_pool2d(X, **options)
+    assert "shape=(2, 3, 8, 8)" in str(raised.value)
+    options = {name: value for name, value in options.items() if name != "count_include_pad"}
+    with pytest.raises(ValueError, match=r"^pool_output_shape: `kernel` must fit"):
+        jaxpool.pool_output_shape((8, 8), **options)
+
+
+@pytest.mark.parametrize("argument", ["kernel", "stride", "padding", "dilation"])
+def test_a_traced_argument_must_be_static(argument):
+    def pool(value):
+        return jaxpool.avg_pool2d(X, **({"kernel": 2} | {argument: value}))
+
+    message = rf"^avg_pool2d: `{argument}` must be .*static.* got {argument}="
+    with pytest.raises(TypeError, match=message):
+        jax.jit(pool)(1)
+    with pytest.raises(TypeError, match=message):
+        jax.jit(pool)((1, 1))
+    with pytest.raises(TypeError, match=message):
+        pool(jnp.array([1, 1]))
+
+
+def test_errors_come_while_tracing():
+    with pytest.raises(ValueError, match="`padding` must be smaller"):
+        jax.jit(lambda x: jaxpool.avg_pool2d(x, 2, padding=2))(X)
+
+
+@pytest.mark.parametrize(
+    ("error", "shape"),
+    [
+        (TypeError, 8),
+        (TypeError, "8"),
+        (TypeError, (8.0, 8)),
+        (TypeError, (True, 8)),
+        (ValueError, ()),
+        (ValueError, (0, 8)),
+        (ValueError, (8, -1)),
+    ],
+)
+def test_spatial_shape(error, shape):
+    with pytest.raises(error) as raised:
+        jaxpool.pool_output_shape(shape, 1)
+    assert_names(str(raised.value), "pool_output_shape", "spatial_shape", shape)
+
+
+def test_a_fifth_positional_argument_of_a_layer():
+    """PyTorch has six; Flax would take the fifth for the parent module."""
+    with pytest.raises(TypeError, match=r"^AvgPool2d: only the first four .* got False"):
+        jaxpool.AvgPool2d(3, 2, 1, True, False)
+    with pytest.raises(TypeError):
+        jaxpool.avg_pool2d(X, 3, 2, 1, True, False)
+
+
+def test_long_values_are_shortened():
+    with pytest.raises(TypeError) as raised:
+        jaxpool.avg_pool2d(list(range(10_000)), 2)
+    assert len(str(raised.value)) < 300

@@ -1,0 +1,61 @@
+"""The examples run as a reader runs them, and give what they promise."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name, *arguments, folder):
+    """What the example prints, run as a script in `folder`."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_is_picture(path, pixels):
+    assert path.read_bytes().startswith(b"\x89PNG")
+    width, height = (int.from_bytes(path.read_bytes()[i : i + 4]) for i in (16, 20))
+    assert width * height > pixels
+
+
+def test_train_digits(tmp_path):
+    """97% of digits that it was not trained on, as printed at the end."""
+    printed = run("train_digits.py", folder=tmp_path)
+    accuracy = re.fullmatch(
+        r"held-out accuracy: ([\d.]+)% \(450 images\)", printed.splitlines()[-1]
+    )
+    assert accuracy
+    assert float(accuracy[1]) >= 97
+    assert_is_picture(tmp_path / "train_digits.png", 500_000)
+
+
+def test_downsample_photo(tmp_path):
+    picture = tmp_path / "photo.png"
+    assert str(picture) in run("downsample_photo.py", "--picture", str(picture), folder=tmp_path)
+    assert_is_picture(picture, 1_000_000)
+
+
+def test_quickstart(tmp_path):
+    printed = run("quickstart.py", folder=tmp_path)
+    for shapes in [
+        r"\(32, 64, 224, 224\)\s+-> \(32, 64, 112, 112\)\s+row starts\s+=  0\.50  2\.50  4\.50",
+        r"\(32, 128, 56, 56\)\s+-> \(32, 128, 56, 56\)",
+        r"\(32, 512, 7, 7\)\s+-> \(32, 512, 1, 1\)\s+value\s+=  3\.00",
+        r"\(16, 1280, 7, 7\)\s+-> \(16, 1280\)\s+value\s+=  3\.00",
+        r"counted\s+\(16, 64, 32, 32\)\s+-> \(16, 64, 17, 17\)\s+corner\s+=  0\.25",
+        r"not counted\s+\(16, 64, 32, 32\)\s+-> \(16, 64, 17, 17\)\s+corner\s+=  1\.00",
+        r"Gradient.*\s+row\s+=  0\.25  0\.25  0\.25  0\.25",
+        r"\(3, 32, 32, 100\)\s+-> \(3, 16, 16, 100\)",
+    ]:
+        assert re.search(shapes, printed), shapes
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_every_example_has_a_test(path):
+    assert f'"{path.name}"' in Path(__file__).read_text()

@@ -1,0 +1,96 @@
+"""jax.export: one program for every size and platform, and the values of the real sizes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+import jaxpool
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+OPTIONS = {
+    "tiles": {"kernel": 2},
+    "overlapping": {"kernel": 3, "stride": 2, "padding": 1},
+    "excluding": {"kernel": 3, "stride": 2, "padding": 1, "count_include_pad": False},
+    "ceil": {"kernel": 3, "stride": 2, "padding": ((1, 0), (0, 1)), "ceil_mode": True},
+    "ceil, wide stride": {"kernel": 2, "stride": 4, "ceil_mode": True, "padding": 1},
+    "ceil, excluding": {
+        "kernel": 3,
+        "stride": 2,
+        "padding": 1,
+        "ceil_mode": True,
+        "count_include_pad": False,
+    },
+    "same": {"kernel": 3, "stride": 2, "padding": "SAME", "count_include_pad": False},
+    "same_lower": {"kernel": 4, "stride": 3, "padding": "SAME_LOWER"},
+    "same, wide stride": {"kernel": 2, "stride": 3, "padding": "SAME"},
+    "dilated, excluding": {
+        "kernel": 2,
+        "stride": 1,
+        "padding": 1,
+        "dilation": 2,
+        "count_include_pad": False,
+    },
+    "override": {"kernel": 3, "stride": 2, "padding": 1, "divisor_override": 5},
+}
+
+
+def exported(f, shape, **scope):
+    """`f` for a symbolic shape, through bytes and back."""
+    x = jax.ShapeDtypeStruct(export.symbolic_shape(shape, **scope), jnp.float32)
+    return export.deserialize(export.export(jax.jit(f), platforms=PLATFORMS)(x).serialize())
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_all_sizes_symbolic(name, data_format):
+    def pool(x):
+        return jaxpool.avg_pool2d(x, **OPTIONS[name], data_format=data_format)
+
+    def gradient(x):
+        return jax.grad(lambda x: (jnp.nan_to_num(pool(x)) ** 2).sum())(x)
+
+    programs = [(f, exported(f, "a, b, c, d", constraints=SIZES)) for f in (pool, gradient)]
+    for shape in [(1, 8, 6, 7), (3, 5, 9, 8), (2, 10, 5, 5)]:
+        x = jax.random.normal(jax.random.key(0), shape)
+        for f, program in programs:
+            assert program.platforms == PLATFORMS
+            np.testing.assert_allclose(program.call(x), f(x), rtol=1e-5, atol=1e-6)
+
+
+SIZES = ["a >= 1", "b >= 5", "c >= 5", "d >= 5"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "shape"),
+    [(jaxpool.avg_pool1d, (2, 3, 11)), (jaxpool.avg_pool3d, (2, 3, 7, 8, 9))],
+)
+def test_one_and_three_axes(pool, shape):
+    names = ", ".join("abcde"[: len(shape)])
+
+    def f(x):
+        return pool(x, 3, 2, 1, False, ceil_mode=True)
+
+    x = jax.random.normal(jax.random.key(0), shape)
+    np.testing.assert_allclose(exported(f, names).call(x), f(x), rtol=1e-5, atol=1e-6)
+
+
+def test_symbolic_batch_alone_keeps_the_static_program():
+    def f(x):
+        return jaxpool.avg_pool2d(x, 7)
+
+    program = exported(f, "b, 3, 7, 7")
+    assert program.call(jnp.ones((5, 3, 7, 7))).shape == (5, 3, 1, 1)
+    assert "reduce_window" not in program.mlir_module()
+
+
+def test_a_layer():
+    layer = jaxpool.AvgPool2d(2, data_format="channels_last")
+    program = exported(lambda x: layer.apply({}, x), "b, h, w, 3")
+    assert program.call(jnp.ones((2, 6, 9, 3))).shape == (2, 3, 4, 3)
+
+
+def test_without_a_lower_bound_on_the_size():
+    program = exported(lambda x: jaxpool.avg_pool2d(x, 3), "b, 3, h, w")
+    assert program.call(jnp.ones((2, 3, 9, 7))).shape == (2, 3, 3, 2)

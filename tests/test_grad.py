@@ -1,0 +1,96 @@
+"""Gradients: those of the definition, in any order, and zero where a window averages nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from cases import CASES
+from jax.test_util import check_grads
+
+import jaxpool
+
+POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
+
+
+@pytest.mark.parametrize("config", CASES)
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.checkpoint])
+def test_vjp_is_the_transpose_of_the_definition(config, transform):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(config.shape(), dtype=np.float32)
+    f = transform(lambda x: POOLS[config.ndim](x, **config.arguments()))
+    pooled, pullback = jax.vjp(f, x)
+    cotangent = rng.standard_normal(pooled.shape, dtype=np.float32)
+    (gradient,) = pullback(cotangent)
+    expected = oracle.transpose(cotangent, config)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
+    assert gradient.dtype == x.dtype
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_first_and_second_order_numerically(config):
+    x = jax.random.normal(jax.random.key(0), config.shape((1,), 1))
+
+    def curved(x):
+        return jnp.sin(POOLS[config.ndim](x, **config.arguments()) * 2)
+
+    check_grads(curved, (x,), order=2, modes=("fwd", "rev"), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("config", [case for case in CASES if case.id != "wide"])
+def test_hessian_of_half_a_square_is_the_gram_matrix(config):
+    """Of |Ax|^2 / 2 the Hessian is A^T A: reverse over forward and forward over reverse."""
+    x = jnp.zeros(config.shape((), 1))
+
+    def half_square(x):
+        return (POOLS[config.ndim](x, **config.arguments()) ** 2).sum() / 2
+
+    basis = np.eye(x.size).reshape(-1, *x.shape)
+    gram = [oracle.transpose(oracle.pool(e, config), config).ravel() for e in basis]
+    for hessian in (jax.hessian(half_square), jax.jacrev(jax.jacfwd(half_square))):
+        found = np.asarray(hessian(x)).reshape(x.size, x.size)
+        np.testing.assert_allclose(found, gram, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("differentiate", [jax.grad, lambda f: jax.jit(jax.grad(f))])
+def test_a_window_that_averages_nothing_passes_no_gradient(differentiate):
+    """Taps at -1 and 1 around a single pixel: NaN forward, zero backward."""
+
+    def loss(x):
+        return jaxpool.avg_pool1d(x, 2, 1, 1, False, dilation=2).sum()
+
+    assert np.isnan(loss(jnp.ones((1, 1))))
+    np.testing.assert_array_equal(differentiate(loss)(jnp.ones((1, 1))), [[0]])
+    _, tangent = jax.jvp(loss, (jnp.ones((1, 1)),), (jnp.ones((1, 1)),))
+    np.testing.assert_array_equal(tangent, 0)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_the_gradient_has_the_dtype_of_the_input(dtype):
+    x = jnp.ones((1, 4, 4), dtype)
+    gradient = jax.grad(lambda x: jaxpool.avg_pool2d(x, 2).sum())(x)
+    assert gradient.dtype == x.dtype
+    np.testing.assert_array_equal(gradient, jnp.full_like(x, 0.25))
+
+
+def test_integers_have_no_gradient_but_pass_one_by():
+    x = jnp.arange(16).reshape(1, 4, 4)
+    scale, gradient = jax.value_and_grad(lambda s: (s * jaxpool.avg_pool2d(x, 4)).sum())(2.0)
+    assert (scale, gradient) == (15.0, 7.5)
+
+
+def test_inside_control_flow():
+    x = jax.random.normal(jax.random.key(0), (1, 8, 8))
+
+    def scanned(x):
+        return jax.lax.scan(lambda c, _: (jaxpool.avg_pool2d(c, 3, 1, 1), None), x, length=3)[0]
+
+    def unrolled(x):
+        for _ in range(3):
+            x = jaxpool.avg_pool2d(x, 3, 1, 1)
+        return x
+
+    for f in (scanned, lambda x: jax.lax.cond(x.sum() > -1e9, unrolled, lambda x: x, x)):
+        gradient = jax.grad(lambda x, f=f: (f(x) ** 2).sum())(x)
+        expected = jax.grad(lambda x: (unrolled(x) ** 2).sum())(x)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,114 @@
+"""Under jit: one trace per shape, the same bits as eager, and a program without excess."""
+
+import re
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxpool
+from jaxpool import avg_pool2d, avg_pool3d
+
+
+@pytest.fixture(autouse=True)
+def _fresh_trace_counter():
+    chex.clear_trace_counter()
+
+
+def test_no_retrace_for_the_same_shape():
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def pool(x):
+        return avg_pool2d(x, [3, 3], 2, 1, False)
+
+    for seed in range(3):
+        pool(jax.random.normal(jax.random.key(seed), (2, 3, 9, 9)))
+    with pytest.raises(AssertionError):
+        pool(jnp.ones((2, 3, 8, 8)))
+
+
+def test_static_arguments_trace_once_for_each_value():
+    @chex.assert_max_traces(n=2)
+    def counted(x, kernel):
+        return avg_pool2d(x, kernel)
+
+    pool = jax.jit(counted, static_argnames="kernel")
+    for kernel in (2, 3, 2, 3):
+        assert pool(jnp.ones((1, 6, 6)), kernel=kernel).shape == (1, 6 // kernel, 6 // kernel)
+
+
+def test_an_eager_call_compiles_once():
+    x = jnp.ones((1, 3, 23, 29))
+    with jax.log_compiles(False):
+        avg_pool2d(x, [3, 3], 2, 1)
+    with jax.check_tracer_leaks(False), jax.transfer_guard("allow"):
+        before = jaxpool._avg_pool._average._cache_size()
+        for kernel in (3, [3, 3], (3, np.int64(3))):
+            avg_pool2d(x, kernel, 2, ((1, 1), [1, 1]))
+        assert jaxpool._avg_pool._average._cache_size() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stride": 1, "padding": 1, "count_include_pad": False}, {"ceil_mode": True}],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_jit_and_eager_agree_to_the_last_bit(options, dtype):
+    x = jax.random.normal(jax.random.key(0), (2, 3, 17, 18), dtype)
+    chex.assert_trees_all_equal(
+        jax.jit(lambda x: avg_pool2d(x, 3, **options))(x), avg_pool2d(x, 3, **options)
+    )
+
+
+def test_without_jit():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 9, 9))
+    with jax.disable_jit():
+        pooled = avg_pool2d(x, 3, 2, 1, False)
+    chex.assert_trees_all_close(pooled, avg_pool2d(x, 3, 2, 1, False), rtol=1e-6)
+    with jax.disable_jit():
+        pooled = avg_pool2d(np.asarray(x), 3, 2, 1, False)
+    chex.assert_trees_all_close(pooled, avg_pool2d(x, 3, 2, 1, False), rtol=1e-6)
+
+
+def operations(pool, x):
+    """The names of the operations in the program of `pool`."""
+    text = jax.jit(pool).lower(x).as_text()
+    return set(re.findall(r"\b(?:stablehlo|chlo)\.(\w+)", text)) - {"return", "constant", "add"}
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+def test_an_exact_window_is_a_sum_and_a_division(kernel):
+    x = jnp.ones((2, 3, 60, 60))
+    found = operations(lambda x: avg_pool2d(x, kernel), x)
+    assert "reduce_window" in found
+    assert found <= {"reduce_window", "broadcast_in_dim", "divide"}
+    assert found == operations(lambda x: avg_pool2d(x, kernel, ceil_mode=True), x)
+
+
+def test_one_window_is_a_plain_sum():
+    found = operations(lambda x: avg_pool2d(x, 7), jnp.ones((2, 3, 7, 7)))
+    assert found <= {"reduce", "broadcast_in_dim", "reshape", "divide"}
+
+
+def test_a_window_of_one_pixel_is_no_sum():
+    assert "reduce_window" not in operations(lambda x: avg_pool2d(x, 1), jnp.ones((2, 3, 7, 7)))
+
+
+def test_only_16_bit_floats_are_converted():
+    assert "convert" not in operations(lambda x: avg_pool2d(x, 3, 2, 1), jnp.ones((2, 3, 9, 9)))
+    x = jnp.ones((2, 3, 9, 9), jnp.bfloat16)
+    assert "convert" in operations(lambda x: avg_pool2d(x, 3, 2, 1), x)
+
+
+def test_the_largest_constant_is_one_vector():
+    """The divisor is the outer product of one vector of counts per axis, formed as it is used."""
+    x = jax.ShapeDtypeStruct((1, 1, 64, 65, 66), jnp.float32)
+    jaxpr = jax.make_jaxpr(lambda x: avg_pool3d(x, 5, 1, 2, False))(x)
+    sizes = sorted(np.size(constant) for constant in jaxpr.consts)
+    assert sizes in ([64, 65, 66], [])
+    text = jax.jit(lambda x: avg_pool3d(x, 5, 1, 2, False)).lower(x).compile().as_text()
+    constants = re.findall(r"= f32\[([\d,]*)\]\S* constant\(", text)
+    assert constants
+    assert max(np.prod([int(n) for n in c.split(",") if n]) for c in constants) <= 66

@@ -1,0 +1,46 @@
+"""Forward mode: a pool is linear, so its tangent is the pool of the tangent."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES
+
+import jaxpool
+
+POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_the_tangent_is_the_pool_of_the_tangent(config):
+    def pool(x):
+        return POOLS[config.ndim](x, **config.arguments())
+
+    x, t = jax.random.normal(jax.random.key(0), (2, *config.shape()))
+    value, tangent = jax.jit(lambda x, t: jax.jvp(pool, (x,), (t,)))(x, t)
+    chex.assert_trees_all_close(value, pool(x), rtol=1e-6)
+    defined = np.isfinite(value)
+    np.testing.assert_allclose(tangent[defined], pool(t)[defined], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(tangent[~defined], 0)
+    _, linear = jax.linearize(pool, x)
+    np.testing.assert_allclose(jax.jit(linear)(t), tangent, rtol=1e-6, atol=1e-7)
+
+
+def test_the_second_derivative_is_zero():
+    x = jnp.ones((1, 4, 4))
+
+    def pool(x):
+        return jaxpool.avg_pool2d(x, 3, 1, 1)
+
+    _, second = jax.jvp(lambda x: jax.jvp(pool, (x,), (x,))[1], (x,), (jnp.zeros_like(x),))
+    np.testing.assert_array_equal(second, 0)
+
+
+def test_jacobians_agree():
+    x = jnp.ones((1, 5, 4))
+
+    def pool(x):
+        return jaxpool.avg_pool2d(x, 3, 1, 1, False)
+
+    chex.assert_trees_all_close(jax.jacfwd(pool)(x), jax.jacrev(pool)(x), rtol=1e-6)

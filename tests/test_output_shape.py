@@ -1,0 +1,64 @@
+"""The shape of the output: one formula for arrays, for `pool_output_shape` and for the oracle."""
+
+import jax
+import jax.numpy as jnp
+import oracle
+import pytest
+from configs import configs
+from hypothesis import given, settings
+from jax import export
+
+import jaxpool
+from jaxpool import pool_output_shape
+
+POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
+
+
+@settings(max_examples=1000, deadline=None)
+@given(configs())
+def test_arrays_formula_and_oracle_agree(config):
+    arguments = config.arguments()
+    x = jax.ShapeDtypeStruct(config.shape(), jnp.float32)
+    pooled = jax.eval_shape(lambda x: POOLS[config.ndim](x, **arguments), x).shape
+    spatial, _ = oracle.windows(config)
+    assert pooled == ((2, *spatial, 3) if config.channels_last else (2, 3, *spatial))
+    for name in ("count_include_pad", "divisor_override", "data_format"):
+        del arguments[name]
+    assert pool_output_shape(config.spatial, **arguments) == spatial
+
+
+@pytest.mark.parametrize(
+    ("spatial", "arguments", "expected"),
+    [
+        ((224, 224), {"kernel": 2}, (112, 112)),
+        ((112, 112), {"kernel": 3, "stride": 2, "padding": 1}, (56, 56)),
+        ((112, 111), {"kernel": 3, "stride": 2, "ceil_mode": True}, (56, 55)),
+        ((35,), {"kernel": 3, "stride": 2, "padding": "SAME"}, (18,)),
+        ((35,), {"kernel": 3, "stride": 2, "padding": "VALID"}, (17,)),
+        ((9, 9, 9), {"kernel": 3, "stride": 1, "dilation": 2}, (5, 5, 5)),
+        # PyTorch drops a last window that would start in the padding at the end.
+        ((4,), {"kernel": 2, "stride": 3, "padding": 1, "ceil_mode": True}, (2,)),
+        ((5,), {"kernel": 1, "stride": 3, "ceil_mode": True}, (2,)),
+        ([8, 8], {"kernel": [2, 4]}, (4, 2)),
+        ((5, 5, 5, 5), {"kernel": 2}, (2, 2, 2, 2)),
+    ],
+)
+def test_known_shapes(spatial, arguments, expected):
+    assert pool_output_shape(spatial, **arguments) == expected
+
+
+@pytest.mark.parametrize("padding", [0, 1, "SAME", "SAME_LOWER"])
+@pytest.mark.parametrize("ceil_mode", [True, False])
+def test_symbolic_sizes_give_the_same_formula(padding, ceil_mode):
+    options = {"stride": 2, "padding": padding, "ceil_mode": ceil_mode}
+    h, w = export.symbolic_shape("h, w")
+    symbolic = pool_output_shape((h, w), 3, **options)
+    evaluate = export.export(jax.jit(lambda x: jnp.array(pooled_shape(x.shape, options))))
+    exported = evaluate(jax.ShapeDtypeStruct((h, w), jnp.float32))
+    for size in [(5, 6), (7, 8), (9, 3)]:
+        assert tuple(exported.call(jnp.ones(size))) == pool_output_shape(size, 3, **options)
+    assert not any(isinstance(size, int) for size in symbolic)
+
+
+def pooled_shape(shape, options):
+    return [jnp.asarray(size) for size in pool_output_shape(shape, 3, **options)]

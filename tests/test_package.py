@@ -1,0 +1,44 @@
+"""The package: small to import, typed, and with its public names alone."""
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jaxpool
+
+RUNTIME = {"jax", "jaxlib", "flax"}
+
+
+def test_public_names():
+    assert sorted(jaxpool.__all__) == jaxpool.__all__
+    public = {name for name in vars(jaxpool) if not name.startswith("_")}
+    assert public - set(jaxpool.__all__) == {"linen"}
+
+
+def test_typed():
+    assert (Path(jaxpool.__file__).parent / "py.typed").exists()
+
+
+def test_run_time_dependencies():
+    required = [r for r in metadata.requires("jaxpool") if "extra ==" not in r]
+    assert {r.split(">")[0] for r in required} == RUNTIME
+    assert metadata.version("jaxpool") == jaxpool.__version__
+
+
+def imported(statement, *, without=()):
+    """The modules that `statement` brings in, in a new interpreter where some can't be had."""
+    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in without)
+    code = f"import sys; {blocked}{statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_import_brings_in_nothing_but_jax_and_flax_linen():
+    extra = imported("import jaxpool") - imported("import jax, flax.linen")
+    assert {name.split(".")[0] for name in extra} == {"jaxpool"}
+
+
+def test_the_window_needs_no_jax():
+    path = Path(jaxpool.__file__).parent / "_window.py"
+    imported(f"import runpy; runpy.run_path({str(path)!r})", without=("jax", "numpy", "flax"))

@@ -1,0 +1,71 @@
+"""vmap over any axis, in and out, equals a Python loop."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxpool import avg_pool1d, avg_pool2d, avg_pool3d
+
+CASES = [
+    (avg_pool1d, (2, 9), {"kernel": 3, "stride": 2, "padding": 1, "count_include_pad": False}),
+    (avg_pool2d, (2, 7, 8), {"kernel": 2}),
+    (avg_pool2d, (2, 7, 8), {"kernel": 3, "stride": 1, "padding": "SAME", "ceil_mode": True}),
+    (avg_pool2d, (7, 8, 2), {"kernel": (2, 3), "dilation": 2, "data_format": "channels_last"}),
+    (avg_pool2d, (2, 7, 7), {"kernel": 7}),
+    (avg_pool3d, (1, 4, 5, 6), {"kernel": (2, 3, 2), "stride": 1}),
+]
+
+
+def looped(f, x, in_axis, out_axis):
+    return jnp.stack([f(part) for part in jnp.moveaxis(x, in_axis, 0)], out_axis)
+
+
+@pytest.mark.parametrize(("pool", "shape", "options"), CASES)
+def test_every_axis_in_and_out(pool, shape, options):
+    axes = range(len(shape) + 1)
+    inputs = [
+        jax.random.normal(jax.random.key(axis), (*shape[:axis], 3, *shape[axis:])) for axis in axes
+    ]
+
+    def call(x):
+        return pool(x, **options)
+
+    @jax.jit
+    def both(inputs):
+        mapped = [[jax.vmap(call, a, out)(x) for out in axes] for a, x in enumerate(inputs)]
+        expected = [[looped(call, x, a, out) for out in axes] for a, x in enumerate(inputs)]
+        return mapped, expected
+
+    chex.assert_trees_all_close(*both(inputs), rtol=1e-6, atol=1e-7)
+
+
+def test_nested():
+    x = jax.random.normal(jax.random.key(0), (4, 2, 6, 6, 3))
+    mapped = jax.vmap(jax.vmap(lambda x: avg_pool2d(x, 2), -1, -1))(x)
+    expected = looped(lambda y: looped(lambda z: avg_pool2d(z, 2), y, -1, -1), x, 0, 0)
+    chex.assert_trees_all_close(mapped, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("pool", "shape", "options"), CASES)
+def test_of_the_gradient(pool, shape, options):
+    x = jax.random.normal(jax.random.key(0), (3, *shape))
+    gradient = jax.jit(jax.grad(lambda x: jnp.sin(pool(x, **options)).sum()))
+    chex.assert_trees_all_close(jax.vmap(gradient)(x), looped(gradient, x, 0, 0), rtol=1e-5)
+
+
+def test_gradient_of_a_mapped_pool():
+    x = jax.random.normal(jax.random.key(0), (6, 6, 2, 3))
+
+    def mapped(x):
+        return jax.vmap(lambda x: avg_pool2d(x, 3, 1), -1, -1)(x.transpose(2, 0, 1, 3))
+
+    def direct(x):
+        return avg_pool2d(x.transpose(3, 2, 0, 1), 3, 1)
+
+    chex.assert_trees_all_close(
+        jax.grad(lambda x: (mapped(x) ** 2).sum())(x),
+        jax.grad(lambda x: (direct(x) ** 2).sum())(x),
+        rtol=1e-5,
+        atol=1e-6,
+    )
