@@ -78,13 +78,24 @@ def operations(pool, x):
     return set(re.findall(r"\b(?:stablehlo|chlo)\.(\w+)", text)) - {"return", "constant", "add"}
 
 
-@pytest.mark.parametrize("kernel", [2, 3, 5])
-def test_an_exact_window_is_a_sum_and_a_division(kernel):
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+def test_few_exact_taps_are_a_sum_of_slices(kernel, ceil_mode):
+    def pool(x):
+        return avg_pool2d(x, kernel, ceil_mode=ceil_mode)
+
     x = jnp.ones((2, 3, 60, 60))
-    found = operations(lambda x: avg_pool2d(x, kernel), x)
-    assert "reduce_window" in found
-    assert found <= {"reduce_window", "broadcast_in_dim", "divide"}
-    assert found == operations(lambda x: avg_pool2d(x, kernel, ceil_mode=True), x)
+    assert operations(pool, x) == {"slice", "broadcast_in_dim", "divide"}
+    assert jax.jit(pool).lower(x).as_text().count("stablehlo.slice") == kernel + kernel**2
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("kernel", [6, 10])
+def test_an_exact_window_is_a_sum_and_a_division(kernel, ceil_mode):
+    found = operations(
+        lambda x: avg_pool2d(x, kernel, ceil_mode=ceil_mode), jnp.ones((2, 3, 60, 60))
+    )
+    assert found == {"reduce_window", "broadcast_in_dim", "divide"}
 
 
 def test_one_window_is_a_plain_sum():
