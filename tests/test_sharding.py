@@ -1,0 +1,45 @@
+"""Sharded over 8 devices: the same values, and no collective but exchanges between neighbours."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("sharding")  # one worker, so that the script runs once
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """What sharded_programs.py counts."""
+    script = Path(__file__).with_name("sharded_programs.py")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_values_are_those_of_one_device(rows):
+    assert len(rows) == 70
+    assert max(row[-1] for row in rows) <= 1e-6
+
+
+def test_nothing_but_collective_permutes(rows):
+    assert all(sum(ours[:-1]) == 0 for _, _, _, ours, _, _ in rows)
+
+
+def test_batch_and_channels_need_none(rows):
+    permutes = [ours[-1] for _, where, _, ours, _, _ in rows if where in ("batch", "channels")]
+    assert len(permutes) == 28
+    assert not any(permutes)
+
+
+def test_tiles_need_none(rows):
+    permutes = [ours[-1] for window, _, _, ours, _, _ in rows if window in ("k2 s2", "k8 s8")]
+    assert len(permutes) == 20
+    assert not any(permutes)
+
+
+def test_at_most_twice_as_many_as_one_reduce_window(rows):
+    """But for windows that are summed in two steps, each of which has its exchanges."""
+    short = [row for row in rows if not row[0].startswith("k31")]
+    assert [row for row in short if row[3][-1] > 2 * row[4][-1]] == []
