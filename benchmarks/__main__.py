@@ -1,0 +1,98 @@
+"""Compares jaxpool with its peers, and says what it found.
+
+python -m benchmarks --quick
+python -m benchmarks --cells k31 k127 --peers flax torch
+python -m benchmarks --json results.json --picture results.png
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.cells import CELLS, DIRECTIONS, DTYPES, LAYOUTS, QUICK, choose
+from benchmarks.compare import Effort, compare
+from benchmarks.extras import COMPILE, compiling, dispatch
+from benchmarks.goals import goals
+from benchmarks.picture import draw
+from benchmarks.programs import JAXPOOL, PEERS
+from benchmarks.report import report
+from benchmarks.results import Run, environment
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options, with those that `--quick` changes filled in."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        usage="%(prog)s [options]",
+        description=__doc__,
+        epilog="cells:\n" + "\n".join(f"  {cell.name}" for cell in CELLS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="a few cells, short: about a minute")
+    add("--cells", nargs="+", metavar="WORD", help="a word of their names, such as k3 or excl")
+    add("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="PEER", help=_all(PEERS))
+    for name, choices in (("--dtypes", DTYPES), ("--layouts", LAYOUTS)):
+        add(name, nargs="+", choices=choices, default=choices, metavar="NAME", help=_all(choices))
+    add("--directions", nargs="+", choices=DIRECTIONS, metavar="NAME", help=_all(DIRECTIONS))
+    add("--seconds", type=float, help="for each peer, cell and direction; 0.3 by default")
+    add("--rounds", type=int, help="of turns that the peers take in that time; 7 by default")
+    add("--patience", type=float, help="how many seconds one call may take; 3 by default")
+    add("--json", type=Path, metavar="PATH", help="write all results")
+    add("--picture", type=Path, metavar="PATH", help="draw the ratios")
+    add("--load", type=Path, metavar="PATH", help="show what --json wrote, and measure nothing")
+    options = parser.parse_args(arguments)
+
+    quick = options.quick
+    options.cells = choose(options.cells) if options.cells else QUICK if quick else CELLS
+    if not options.cells:
+        parser.error(f"--cells: no cell has such a word in its name\n\n{parser.epilog}")
+    options.directions = options.directions or (DIRECTIONS[:2] if quick else DIRECTIONS)
+    default = Effort(0.03, 3, 1.0) if quick else Effort()
+    chosen = {"seconds": options.seconds, "rounds": options.rounds, "patience": options.patience}
+    options.effort = default._replace(**{k: v for k, v in chosen.items() if v is not None})
+    return options
+
+
+def _all(names: Iterable[str]) -> str:
+    return f"of {', '.join(names)}; all by default"
+
+
+def measure(options: argparse.Namespace) -> Run:
+    """Measures all that the options ask for, behind a progress bar."""
+    run = Run(environment())
+    steps = len(options.cells) * len(options.dtypes) * len(options.directions)
+    with tqdm(total=steps + 1 + len(COMPILE)) as bar:
+        for cell in options.cells:
+            for dtype in options.dtypes:
+                bar.set_description(f"{cell.name} {dtype}".ljust(36))
+                choice = options.layouts, options.directions, options.peers
+                for results in compare(cell, dtype, *choice, options.effort):
+                    run.results += results
+                    bar.update()
+        bar.set_description("dispatch and compilation".ljust(36))
+        everyone = [JAXPOOL, *options.peers]
+        run.extras += dispatch(everyone, options.effort)
+        bar.update()
+        size = 256 if options.quick else 1024
+        for extras in compiling(everyone, size, options.effort):
+            run.extras += extras
+            bar.update()
+    return run
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, reports, and writes the files that the options name."""
+    options = parse(arguments)
+    run = Run.load(options.load) if options.load else measure(options)
+    print(report(run))
+    if options.json:
+        run.save(options.json, goals=[goal._asdict() for goal in goals(run)])
+    if options.picture:
+        draw(run, options.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The results as a picture: one point for each peer and cell, on a logarithmic axis."""
+
+from pathlib import Path
+from statistics import geometric_mean
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from benchmarks.results import Ratio, Run
+
+# Told apart by shape and grey, so that the picture survives a black-and-white printer.
+STYLES = {
+    "flax": ("flax.linen.avg_pool", "o", "black", 46),
+    "equinox": ("Equinox", "s", "white", 40),
+    "keras": ("Keras", "^", "0.7", 50),
+    "haiku": ("Haiku", "v", "white", 50),
+    "reduce_window": ("lax.reduce_window", "D", "0.7", 36),
+    "torch": ("PyTorch", "*", "black", 110),
+    "scipy": ("SciPy", "P", "white", 60),
+    "opencv": ("OpenCV", "X", "0.7", 60),
+}
+MEAN = "geometric mean"
+CAPTION = (
+    "Median time of each peer over jaxpool's, like with like: in the same layout, and of two "
+    "layouts in the one that is better for the peer.\nPeers without a point cannot do the cell."
+    " An arrow means at least. The geometric mean is over the cells that a peer can do."
+)
+
+
+def draw(run: Run, path: Path) -> None:
+    """Draws the ratios of `run`, forward and backward side by side, a line for each dtype."""
+    directions = [d for d in ("forward", "backward") if any(d in s for s in run.settings)]
+    dtypes = list(dict.fromkeys(setting.dtype for setting in run.settings))
+    lines = [(cell, dtype) for cell in (*run.cells, MEAN) for dtype in dtypes]
+    height = 0.36 * len(lines) + 1.7
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
+    figure = Figure(figsize=(1.5 + 5.75 * len(directions), height), layout=layout)
+    panels = figure.subplots(1, len(directions), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, direction in zip(panels, directions, strict=True):
+        _decorate(axes, direction, lines, len(dtypes))
+        for i, peer in enumerate(run.peers):
+            offset = (i + 0.5) / len(run.peers) - 0.5
+            _points(axes, run, peer, direction, lines, 0.84 * offset)
+    _label(panels[0], lines, len(dtypes))
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=len(labels),
+        columnspacing=1.4,
+        handletextpad=0.1,
+        frameon=False,
+        fontsize=11.5,
+    )
+    figure.supxlabel(CAPTION, fontsize=10.5, color="0.25")
+    figure.savefig(path, dpi=110)
+
+
+def _decorate(axes: Axes, direction: str, lines: list[tuple[str, str]], dtypes: int) -> None:
+    axes.set_title(direction, loc="left", fontsize=15, fontweight="bold")
+    axes.set_title("jaxpool is faster →", loc="right", fontsize=11)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}x")
+    axes.grid(axis="x", color="0.85", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for top in range(0, len(lines), 2 * dtypes):
+        axes.axhspan(top - 0.5, top + dtypes - 0.5, color="0.95", zorder=0)
+    for line in range(1, len(lines)):
+        axes.axhline(line - 0.5, color="0.85", linewidth=0.8, zorder=0)
+    axes.axhline(len(lines) - dtypes - 0.5, color="black", linewidth=0.8)
+    axes.axvline(1, color="black", linewidth=1.4, zorder=1)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+
+
+def _label(axes: Axes, lines: list[tuple[str, str]], dtypes: int) -> None:
+    """Names the dtype of each line, and left of it the cell of each group of lines."""
+    axes.set_yticks(range(len(lines)), [dtype for _, dtype in lines], fontsize=9.5, color="0.25")
+    for top in range(0, len(lines), dtypes):
+        shape, *window = lines[top][0].split()
+        text = MEAN if lines[top][0] == MEAN else f"{shape}\n{' '.join(window)}"
+        axes.annotate(
+            text,
+            (0, top + (dtypes - 1) / 2),
+            xycoords=("axes fraction", "data"),
+            xytext=(-62, 0),
+            textcoords="offset points",
+            horizontalalignment="right",
+            verticalalignment="center",
+            fontsize=10.5,
+        )
+
+
+def _points(
+    axes: Axes,
+    run: Run,
+    peer: str,
+    direction: str,
+    lines: list[tuple[str, str]],
+    offset: float,
+) -> None:
+    label, marker, face, size = STYLES[peer]
+    found = []
+    for y, (cell, dtype) in enumerate(lines):
+        if cell == MEAN:
+            ratios = [_favourable(run, peer, c, dtype, direction) for c in run.cells]
+            values = [ratio.value for ratio in ratios if ratio]
+            found += [(geometric_mean(values), y + offset)] if values else []
+        elif ratio := _favourable(run, peer, cell, dtype, direction):
+            found.append((ratio.value, y + offset))
+            if ratio.at_least:
+                axes.annotate("→", found[-1], (4.5, -4), textcoords="offset points", fontsize=10)
+    axes.scatter(
+        *np.reshape(found, (-1, 2)).T,
+        s=size,
+        marker=marker,
+        facecolor=face,
+        edgecolor="black",
+        linewidth=0.8,
+        label=label,
+        zorder=2,
+    )
+
+
+def _favourable(run: Run, peer: str, cell: str, dtype: str, direction: str) -> Ratio | None:
+    """The smallest ratio among the layouts in which like is compared with like."""
+    ratios = [
+        run.ratio(peer, cell, setting)
+        for setting in run.settings
+        if (setting.dtype, setting.direction) == (dtype, direction)
+    ]
+    return min((ratio for ratio in ratios if ratio and ratio.native), default=None)
