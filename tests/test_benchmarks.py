@@ -10,17 +10,8 @@ ROOT = Path(__file__).parent.parent
 
 def test_one_cell(tmp_path):
     out, picture = tmp_path / "results.json", tmp_path / "results.png"
-    options = [
-        "--quick",
-        "--cells",
-        "16x1280x7x7",
-        "--peers",
-        "flax",
-        "--seconds",
-        "0.01",
-        "--rounds",
-        "1",
-    ]
+    options = ["--quick", "--cells", "16x1280x7x7", "--peers", "flax"]
+    options += ["--seconds", "0.01", "--rounds", "1"]
     command = [sys.executable, "-m", "benchmarks", *options, "--json", out, "--picture", picture]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
