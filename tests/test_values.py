@@ -87,6 +87,38 @@ def test_random_configurations(drawn, seed):
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6, err_msg=repr(config))
 
 
+def long_windows():
+    """Windows of many taps, which are summed in steps, with every other option drawn."""
+    rng = np.random.default_rng(0)
+    for kernel in [*range(13, 34), 37, 49, 64, 101]:
+        stride, dilation = int(rng.integers(1, 4)), int(rng.integers(1, 3))
+        extent = (kernel - 1) * dilation + 1
+        pads = tuple(int(pad) for pad in rng.integers(0, extent, 2))
+        size = extent - min(extent - 1, sum(pads)) + int(rng.integers(1, 40))
+        include, ceil, last = (bool(b) for b in rng.integers(0, 2, 3))
+        padding = (pads,)
+        yield Config((size,), (kernel,), (stride,), padding, include, ceil, None, (dilation,), last)
+        yield Config((size + kernel,), (kernel,), (1,), "SAME", include, ceil, None, (), last)
+
+
+def test_long_windows():
+    drawn = list(long_windows())
+    inputs = [integers(config.shape()) for config in drawn]
+
+    @jax.jit
+    def everything(xs):
+        pairs = zip(xs, drawn, strict=True)
+        pulled = [
+            jax.vjp(lambda x, c=c: jaxpool.avg_pool1d(x, **c.arguments()), x) for x, c in pairs
+        ]
+        return [(pooled, *pullback(jnp.sin(pooled))) for pooled, pullback in pulled]
+
+    for x, config, (pooled, gradient) in zip(inputs, drawn, everything(inputs), strict=True):
+        assert_same(pooled, x, config)
+        expected = oracle.transpose(np.sin(pooled), config)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5, err_msg=repr(config))
+
+
 @settings(max_examples=25, deadline=None)
 @given(configs(), st.sampled_from([(), (1,), (2, 1, 3)]))
 def test_eager_calls_with_any_leading_axes(config, batch):
