@@ -5,11 +5,11 @@ differ in speed. The figures behind a choice are ratios of times in float32 on 2
 repeated by `python -m benchmarks`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from math import prod
 from numbers import Integral
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +26,7 @@ def windowed_sum(x: jax.Array, windows: Sequence[Window], first_axis: int) -> ja
     axes = tuple(enumerate(windows, first_axis))
     single = tuple((a, w) for a, w in axes if w.output_size(x.shape[a]) == 1)
     several = tuple((a, w) for a, w in axes if (a, w) not in single and w.kernel * w.stride > 1)
-    summed: jax.Array = _sum(_single_window(x, single), several)
-    return summed
+    return _in_auto_mode(lambda x: _sum(_single_window(x, single), several), x)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -48,6 +47,31 @@ def _sum_jvp(
     """The tangent is the same sum, in the way whose transpose is fastest."""
     tiles = all(_is_tiling(window, tangents[0].shape[axis]) for axis, window in axes)
     return _sum(*primals, axes), (_tile_sum if tiles else _by_axis)(*tangents, axes)
+
+
+def _in_auto_mode(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """`f(x)`, its steps laid out by the compiler even where `x` is sharded over an explicit mesh.
+
+    JAX has no rule there for what the steps do to a sharded axis. The result is sharded as `x`
+    is, but for axes that have become too short to divide. Older JAX has no such meshes.
+    """
+    sharding = jax.typeof(x).sharding if hasattr(jax.sharding, "auto_axes") else None
+    if sharding is None or not any(sharding.spec):
+        return f(x)
+    kept = []
+    for size, names in zip(jax.eval_shape(f, _unsharded(x)).shape, sharding.spec, strict=True):
+        axes = (names,) if isinstance(names, str) else names or ()
+        devices = prod(sharding.mesh.shape[axis] for axis in axes)
+        kept.append(names if size % devices == 0 else None)
+    spec = jax.sharding.PartitionSpec(*kept)  # type: ignore[no-untyped-call]
+    result = jax.sharding.NamedSharding(sharding.mesh, spec)
+    summed: jax.Array = jax.sharding.auto_axes(f, out_sharding=result)(x)
+    return summed
+
+
+def _unsharded(x: jax.Array) -> Any:
+    """The shape and dtype of `x` alone."""
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)  # type: ignore[no-untyped-call]
 
 
 def _has_few_taps(x: jax.Array, axes: Axes) -> bool:

@@ -5,17 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 pytestmark = pytest.mark.xdist_group("sharding")  # one worker, so that the script runs once
 
 
+def printed(script):
+    """What a script beside this one prints in a process of its own, with 8 devices."""
+    path = Path(__file__).with_name(script)
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 @pytest.fixture(scope="module")
 def rows():
     """What sharded_programs.py counts."""
-    script = Path(__file__).with_name("sharded_programs.py")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return printed("sharded_programs.py")
 
 
 def test_values_are_those_of_one_device(rows):
@@ -43,3 +50,11 @@ def test_at_most_twice_as_many_as_one_reduce_window(rows):
     """But for windows that are summed in two steps, each of which has its exchanges."""
     short = [row for row in rows if not row[0].startswith("k31")]
     assert [row for row in short if row[3][-1] > 2 * row[4][-1]] == []
+
+
+@pytest.mark.skipif(not hasattr(jax.sharding, "auto_axes"), reason="JAX without explicit meshes")
+def test_explicit_meshes():
+    """Values and gradients are those of one device, whichever axis is sharded."""
+    found = printed("explicit_mesh.py")
+    assert len(found) == 90
+    assert max(row[-1] for row in found) <= 2e-6
