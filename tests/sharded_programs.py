@@ -64,14 +64,16 @@ def main():
             sharding = NamedSharding(mesh, spec)
             pairs = zip(programs(jaxpool.avg_pool2d, window), programs(plain, window), strict=True)
             for direction, pair in zip(("forward", "backward"), pairs, strict=True):
-                counts = []
-                for f, argument in pair:
-                    sharded = jax.jit(f, in_shardings=sharding, out_shardings=sharding)
-                    text = sharded.lower(argument).compile().as_text()
-                    counts.append([len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES])
-                ours, argument = pair[0]
-                sharded = jax.jit(ours, in_shardings=sharding, out_shardings=sharding)
-                apart = jnp.abs(sharded(argument) - jax.jit(ours)(argument)).max()
+                compiled = [
+                    jax.jit(f, in_shardings=sharding, out_shardings=sharding).lower(x).compile()
+                    for f, x in pair
+                ]
+                counts = [
+                    [len(re.findall(rf" {c}(-start)?\(", program.as_text())) for c in COLLECTIVES]
+                    for program in compiled
+                ]
+                ours, x = pair[0]
+                apart = jnp.abs(compiled[0](jax.device_put(x, sharding)) - jax.jit(ours)(x)).max()
                 rows.append([name, where, direction, *counts, float(apart)])
     print(json.dumps(rows))
 
