@@ -146,7 +146,7 @@ def average(caller: Caller, pool: Pool, x: jax.Array | np.ndarray) -> jax.Array:
 @partial(jax.jit, static_argnums=(1, 2), inline=True)
 def _average(x: jax.Array, pool: Pool, first_axis: int) -> jax.Array:
     result, accumulator = _dtypes(x.dtype)
-    total = windowed_sum(lax.convert_element_type(x, accumulator), pool.windows, first_axis)
+    total = windowed_sum(x, accumulator, pool.windows, first_axis)
     sizes = x.shape[first_axis : first_axis + len(pool.windows)]
     if jnp.iscomplexobj(total):  # by a complex divisor, inf + 0j would become inf + nan j
         parts = (_divide(part, sizes, pool, first_axis) for part in (total.real, total.imag))
