@@ -11,7 +11,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxpool._sum import windowed_sum
-from jaxpool._window import Caller, Ints, Padding, Pool, check_sizes, parse_pool
+from jaxpool._window import Bins, Caller, Ints, Padding, Pool, Window, check_sizes, parse_pool
 
 
 def avg_pool1d(
@@ -25,6 +25,7 @@ def avg_pool1d(
     divisor_override: int | None = None,
     dilation: Ints = 1,
     data_format: str = "channels_first",
+    where: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
     """Averages `x` of shape (..., C, L) over windows. Arguments and errors: see `avg_pool2d`.
 
@@ -34,7 +35,7 @@ def avg_pool1d(
     caller = Caller("avg_pool1d")
     divisor = count_include_pad, ceil_mode, divisor_override
     pool = parse_pool(caller, 1, kernel, stride, padding, *divisor, dilation, data_format)
-    return average(caller, pool, x)
+    return average(caller, pool, x, where)
 
 
 def avg_pool2d(
@@ -48,6 +49,7 @@ def avg_pool2d(
     divisor_override: int | None = None,
     dilation: Ints = 1,
     data_format: str = "channels_first",
+    where: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
     """Averages `x` over windows of its last two spatial axes, as `torch.nn.AvgPool2d` does.
 
@@ -71,6 +73,9 @@ def avg_pool2d(
       divisor_override: a non-zero int to divide by instead.
       dilation: the step from one tap of the window to the next.
       data_format: "channels_first" or "channels_last".
+      where: booleans that broadcast against `x`; where False, an element neither adds nor
+        counts, whatever it holds, and gets no gradient. It says nothing about padding, which
+        goes by `count_include_pad`.
 
     Returns:
       The averages, of shape (..., C, *pool_output_shape(...)) or, for "channels_last",
@@ -80,7 +85,7 @@ def avg_pool2d(
     Raises:
       TypeError: if an argument is of a wrong type; a traced `kernel`, for one.
       ValueError: if its value is out of range, `x` has too few axes or an empty spatial
-        one, or the kernel is larger than the padded input.
+        one, the kernel is larger than the padded input, or `where` does not broadcast.
 
     Sources: `torch.nn.functional.avg_pool2d` of PyTorch for `count_include_pad`, `ceil_mode`
     and `divisor_override`; `AveragePool` of ONNX (opset 19) for `dilation` and the padding
@@ -92,11 +97,14 @@ def avg_pool2d(
             [10.5, 12.5]]], dtype=float32)
     >>> avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False).shape
     (1, 2, 2)
+    >>> avg_pool2d(image, 2, where=image < 3)
+    Array([[[0.5, 2. ],
+            [nan, nan]]], dtype=float32)
     """
     caller = Caller("avg_pool2d")
     divisor = count_include_pad, ceil_mode, divisor_override
     pool = parse_pool(caller, 2, kernel, stride, padding, *divisor, dilation, data_format)
-    return average(caller, pool, x)
+    return average(caller, pool, x, where)
 
 
 def avg_pool3d(
@@ -110,6 +118,7 @@ def avg_pool3d(
     divisor_override: int | None = None,
     dilation: Ints = 1,
     data_format: str = "channels_first",
+    where: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
     """Averages `x` of shape (..., C, D, H, W) over windows. The rest is as in `avg_pool2d`.
 
@@ -119,16 +128,21 @@ def avg_pool3d(
     caller = Caller("avg_pool3d")
     divisor = count_include_pad, ceil_mode, divisor_override
     pool = parse_pool(caller, 3, kernel, stride, padding, *divisor, dilation, data_format)
-    return average(caller, pool, x)
+    return average(caller, pool, x, where)
 
 
-def average(caller: Caller, pool: Pool, x: jax.Array | np.ndarray) -> jax.Array:
-    """Checks `x` and averages it as `pool` says."""
+def average(
+    caller: Caller,
+    pool: Pool,
+    x: jax.Array | np.ndarray,
+    where: jax.Array | np.ndarray | None,
+) -> jax.Array:
+    """Checks `x` and `where`, and averages as `pool` says."""
     if not isinstance(x, (jax.Array, np.ndarray)):
         caller.fail(TypeError, "x", "be a JAX or NumPy array", x)
     ndim = len(pool.windows)
     first_axis = x.ndim - ndim - pool.channels_last
-    shown: Any = jax.ShapeDtypeStruct(x.shape, x.dtype)  # type: ignore[no-untyped-call]
+    shown = _shown(x)
     is_number = jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
     if not is_number or (isinstance(x, np.ndarray) and x.real.dtype.itemsize > 8):
         caller.fail(TypeError, "x", "hold numbers or booleans that JAX has", shown)
@@ -138,20 +152,36 @@ def average(caller: Caller, pool: Pool, x: jax.Array | np.ndarray) -> jax.Array:
         caller.fail(ValueError, "x", must, shown, layout)
     spatial = x.shape[first_axis : first_axis + ndim]
     check_sizes(caller, pool.windows, spatial, "x", shown, layout)
-    averaged: jax.Array = _average(x, pool, first_axis)
+    if where is not None:
+        if not isinstance(where, (jax.Array, np.ndarray)):
+            caller.fail(TypeError, "where", "be a JAX or NumPy array of booleans or None", where)
+        if where.dtype != bool:
+            caller.fail(TypeError, "where", "hold booleans", _shown(where))
+        lengths = zip(where.shape[::-1], x.shape[::-1], strict=False)
+        if where.ndim > x.ndim or not all(n in (1, size) for n, size in lengths):
+            must = f"broadcast against x of shape {x.shape}"
+            caller.fail(ValueError, "where", must, _shown(where))
+    averaged: jax.Array = _average(x, where, pool, first_axis)
     return averaged
 
 
+def _shown(x: jax.Array | np.ndarray) -> Any:
+    """What an error message shows of an array."""
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)  # type: ignore[no-untyped-call]
+
+
 # The jit makes an eager call one dispatch; inline, it leaves no trace in a program around it.
-@partial(jax.jit, static_argnums=(1, 2), inline=True)
-def _average(x: jax.Array, pool: Pool, first_axis: int) -> jax.Array:
+@partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _average(x: jax.Array, where: jax.Array | None, pool: Pool, first_axis: int) -> jax.Array:
     result, accumulator = _dtypes(x.dtype)
+    if where is not None:
+        where = lax.expand_dims(where, range(x.ndim - where.ndim))
+        x = jnp.where(where, x, np.zeros((), x.dtype))
     total = windowed_sum(x, accumulator, pool.windows, first_axis)
-    sizes = x.shape[first_axis : first_axis + len(pool.windows)]
+    divide = partial(_divide, x=x, where=where, pool=pool, first_axis=first_axis)
     if jnp.iscomplexobj(total):  # by a complex divisor, inf + 0j would become inf + nan j
-        parts = (_divide(part, sizes, pool, first_axis) for part in (total.real, total.imag))
-        return lax.complex(*parts)
-    return lax.convert_element_type(_divide(total, sizes, pool, first_axis), result)
+        return lax.complex(divide(total.real), divide(total.imag))
+    return lax.convert_element_type(divide(total), result)
 
 
 def _dtypes(dtype: DTypeLike) -> tuple[DTypeLike, DTypeLike]:
@@ -162,24 +192,50 @@ def _dtypes(dtype: DTypeLike) -> tuple[DTypeLike, DTypeLike]:
     return dtype, jnp.float32 if narrow else dtype
 
 
-def _divide(total: jax.Array, sizes: tuple[int, ...], pool: Pool, first_axis: int) -> jax.Array:
-    """`total` divided by `divisor_override`, or by how many taps of each window count."""
-    override = pool.divisor_override
-    scale, vectors, may_be_empty = override or 1, [], False
-    windows = zip(pool.windows, sizes, strict=True) if override is None else ()
-    for axis, (window, size) in enumerate(windows, first_axis):
-        xp = np if isinstance(size, Integral) else jnp
-        counts = window.counts(size, xp.arange(total.shape[axis]), pool.count_include_pad, xp)
-        if xp is np and (counts == window.kernel).all():
-            scale *= window.kernel
-            continue
-        may_be_empty |= xp is jnp or not counts.all()
-        others = [a for a in range(total.ndim) if a != axis]
-        vectors.append(xp.expand_dims(counts.astype(total.dtype), others))
-    divisor: jax.Array | np.ndarray = np.asarray(scale, total.dtype)
-    if vectors:  # multiplied by JAX, so that no constant of the program is more than a vector
-        divisor = reduce(jnp.multiply, vectors[1:], divisor * vectors[0])
+def _divide(
+    total: jax.Array, x: jax.Array, where: jax.Array | None, pool: Pool, first_axis: int
+) -> jax.Array:
+    """`total` divided by `divisor_override`, or by how many elements of each window count."""
+    if pool.divisor_override is not None:
+        return total / np.asarray(pool.divisor_override, total.dtype)
+    count = partial(_count, total, x, pool.windows, first_axis)
+    divisor, may_be_empty = count(pool.count_include_pad)
+    if where is not None:
+        spatial = range(first_axis, first_axis + len(pool.windows))
+        shape = [x.shape[a] if a in spatial else n for a, n in enumerate(where.shape)]
+        where = jnp.broadcast_to(where, shape)  # not over batch and channels
+        padding = divisor - count(False)[0] if pool.count_include_pad else 0
+        divisor = windowed_sum(where, total.dtype, pool.windows, first_axis) + padding
+        may_be_empty = True
     if may_be_empty:  # 0 / 0 would do for the value, but not for the gradient
         empty = divisor == 0
-        return jnp.where(empty, jnp.nan, total / jnp.where(empty, 1, divisor))
+        return jnp.where(empty, np.nan, total / jnp.where(empty, 1, divisor))
     return total / divisor
+
+
+def _count(
+    total: jax.Array,
+    x: jax.Array,
+    windows: tuple[Window | Bins, ...],
+    first_axis: int,
+    count_include_pad: bool,
+) -> tuple[jax.Array | np.ndarray, bool]:
+    """How many elements of each window of `x` count, and whether that may be none.
+
+    It is one number, or the product of one vector for each axis along which windows differ.
+    """
+    number, vectors, may_be_empty = 1, [], False
+    for axis, window in enumerate(windows, first_axis):
+        xp = np if isinstance(x.shape[axis], Integral) else jnp
+        index = xp.arange(total.shape[axis])
+        counts = window.counts(x.shape[axis], index, count_include_pad, xp)
+        may_be_empty |= xp is jnp or not counts.all()
+        if xp is np and (counts == counts[0]).all():
+            number *= int(counts[0])
+        else:
+            others = [a for a in range(total.ndim) if a != axis]
+            vectors.append(xp.expand_dims(counts.astype(total.dtype), others))
+    product: jax.Array | np.ndarray = np.asarray(number, total.dtype)
+    if vectors:  # multiplied by JAX, so that no constant of the program is more than a vector
+        product = reduce(jnp.multiply, vectors[1:], product * vectors[0])
+    return product, may_be_empty

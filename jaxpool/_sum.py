@@ -17,31 +17,43 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxpool._window import Window
+from jaxpool._window import Bins, Window
 
 Axes: TypeAlias = tuple[tuple[int, Window], ...]
 
 
 def windowed_sum(
-    x: jax.Array, dtype: DTypeLike, windows: Sequence[Window], first_axis: int
+    x: jax.Array, dtype: DTypeLike, windows: Sequence[Window | Bins], first_axis: int
 ) -> jax.Array:
     """Sums `x` in `dtype` over windows along consecutive axes, the first of them `first_axis`."""
     widens = x.dtype != dtype
-    x = lax.convert_element_type(x, dtype)
-    axes = tuple(enumerate(windows, first_axis))
-    single = tuple((a, w) for a, w in axes if w.output_size(x.shape[a]) == 1)
-    several = tuple((a, w) for a, w in axes if (a, w) not in single and w.kernel * w.stride > 1)
-    return _in_auto_mode(lambda x: _sum(_single_window(x, single), several, widens), x)
+    fixed, ragged = [], []
+    for axis, window in enumerate(windows, first_axis):
+        if isinstance(window, Window):
+            fixed.append((axis, window))
+        elif tiles := window.tiles(x.shape[axis]):
+            fixed.append((axis, tiles))
+        else:
+            ragged.append((axis, window.outputs))
+    single = tuple((a, w) for a, w in fixed if w.output_size(x.shape[a]) == 1)
+    several = tuple((a, w) for a, w in fixed if (a, w) not in single and w.kernel * w.stride > 1)
+
+    def summed(x: jax.Array) -> jax.Array:
+        x = _sum(_single_window(x, single), several, widens)
+        for axis, outputs in ragged:
+            x = _bin_sum(x, axis, outputs) if outputs > 1 else jnp.sum(x, axis, keepdims=True)
+        return x
+
+    return _in_auto_mode(summed, lax.convert_element_type(x, dtype))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _sum(x: jax.Array, axes: Axes, widens: bool) -> jax.Array:
     """The sum, in the way that is fastest forward; `widens`: of what comes from another dtype."""
-    if _has_few_taps(x, axes):
-        parts = [x]
+    if _has_few_taps(x, axes, widens):
         for axis, window in axes:
-            parts = [_tap(part, axis, window, j) for part in parts for j in range(window.kernel)]
-        return reduce(lax.add, parts)
+            x = _tap_sum(x, axis, window)
+        return x
     if _outgrows_the_cache(x, axes, widens):
         return _reduce_window(x, axes)
     return _by_axis(x, axes, widens)
@@ -77,14 +89,18 @@ def _in_auto_mode(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Arra
     return summed
 
 
-def _has_few_taps(x: jax.Array, axes: Axes) -> bool:
-    """Whether the windows have few taps and need no padding, so that one sum of slices serves.
+def _has_few_taps(x: jax.Array, axes: Axes, widens: bool) -> bool:
+    """Whether the windows have few taps and need no padding, so that sums of slices serve best.
 
-    It is 2.5x as fast as reduce_window for 2x2 tiles of [32, 64, 224, 224], 7x for 3x3 tiles, 5x
-    for 3x3 windows of stride 1; slower for 8x8 tiles, and where padding puts branches in it.
+    XLA makes one loop of them: 3x as fast as reduce_window for 2x2 tiles of [32, 64, 224, 224], 7x
+    for 3x3 tiles, 1.7x for 10x10 tiles, 5x for 3x3 windows of stride 1. It does not if that takes
+    too many copies of a conversion, nor is it as good where padding puts branches into the loop.
     """
-    few = prod(window.kernel for _, window in axes) <= 16
-    return few and all(_stays_inside(window, x.shape[axis]) for axis, window in axes)
+    if not all(_stays_inside(window, x.shape[axis]) for axis, window in axes):
+        return False
+    if not widens and all(_is_tiling(window, x.shape[axis]) for axis, window in axes):
+        return all(window.kernel <= 14 for _, window in axes)
+    return prod(window.kernel for _, window in axes) <= 12
 
 
 def _outgrows_the_cache(x: jax.Array, axes: Axes, widens: bool) -> bool:
@@ -125,7 +141,7 @@ def _by_axis(x: jax.Array, axes: Axes, widens: bool = False) -> jax.Array:
         elif window.kernel >= 15 * window.stride:
             x = _long_window(x, axis, window)
         elif as_taps:
-            x = reduce(lax.add, [_tap(x, axis, window, j) for j in range(window.kernel)])
+            x = _tap_sum(x, axis, window)
         else:
             x = _reduce_window(x, ((axis, window),))
     return x
@@ -151,6 +167,11 @@ def _long_window(x: jax.Array, axis: int, window: Window) -> jax.Array:
         summed = lax.slice_in_dim(summed, 0, outputs, axis=axis)
     rest = [_tap(x, axis, window, j) for j in range(short * outer.kernel, kernel)]
     return reduce(lax.add, rest, summed)
+
+
+def _tap_sum(x: jax.Array, axis: int, window: Window) -> jax.Array:
+    """Sums along one axis as one slice for each tap."""
+    return reduce(lax.add, [_tap(x, axis, window, j) for j in range(window.kernel)])
 
 
 def _tap(x: jax.Array, axis: int, window: Window, j: int) -> jax.Array:
@@ -194,6 +215,50 @@ def _single_window(x: jax.Array, axes: Axes) -> jax.Array:
         if len(taps) < x.shape[axis]:
             x = lax.slice_in_dim(x, taps.start, taps.stop, taps.step, axis)
     return jnp.sum(x, [axis for axis, _ in axes], keepdims=True)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _bin_sum(x: jax.Array, axis: int, outputs: int) -> jax.Array:
+    """Sums over the bins of an axis: their elements are gathered and added, first to last.
+
+    All bins are of the length of the shortest, or one more. Up to 16 elements are added in one
+    pass, which writes nothing else: 2x to 10x as fast as the sum of one long gather.
+    """
+    size, index, bins = x.shape[axis], np.arange(outputs), Bins(outputs)
+    start, counts = bins.start(size, index), bins.counts(size, index, True, np)
+    shortest = counts.min()
+
+    def read(index: np.ndarray) -> jax.Array:
+        place = (slice(None),) * axis + (index,)
+        return x.at[place].get(mode="promise_in_bounds", indices_are_sorted=True)
+
+    if shortest <= 16:
+        total = reduce(lax.add, [read(start + j) for j in range(shortest)])
+    else:
+        total = jnp.sum(read(start[:, None] + np.arange(shortest)), axis + 1)
+    if counts.max() == shortest:
+        return total
+    others = [a for a in range(x.ndim) if a != axis]
+    longer = np.expand_dims(counts > shortest, others)
+    return total + jnp.where(longer, read(start + counts - 1), np.zeros((), x.dtype))
+
+
+@_bin_sum.defjvp
+def _bin_sum_jvp(
+    axis: int, outputs: int, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """The tangent is written as the transpose of the transpose, which is a sum over bins again.
+
+    For bin i has element k if and only if, of `size` bins over the outputs, bin k has element i.
+    So a gradient gathers as the value does, where a transposed gather would scatter: 5x to 60x
+    as fast. In exchange forward mode scatters.
+    """
+    (tangent,) = tangents
+    size = tangent.shape[axis]
+    shape = (*tangent.shape[:axis], outputs, *tangent.shape[axis + 1 :])
+    cotangent = jax.ShapeDtypeStruct(shape, tangent.dtype)  # type: ignore[no-untyped-call]
+    (summed,) = jax.linear_transpose(lambda ct: _bin_sum(ct, axis, size), cotangent)(tangent)
+    return _bin_sum(*primals, axis, outputs), summed
 
 
 def _reduce_window(x: jax.Array, axes: Axes) -> jax.Array:

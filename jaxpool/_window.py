@@ -1,4 +1,4 @@
-"""The window along one axis: what a user may write for it, where it lies, which taps count.
+"""The windows along one axis: what a user may write for them, where they lie, what counts.
 
 Plain Python on static values. Sizes are ints or the symbolic dimensions of `jax.export`, so
 formulas over them use `+`, `-`, `*`, `//` and `%` alone and never compare.
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 Ints: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | Ints | Sequence[Sequence[int]]
+OutputSize: TypeAlias = int | Sequence[int | None]
 
 
 class Window(NamedTuple):
@@ -78,6 +79,34 @@ class Window(NamedTuple):
         return past - first
 
 
+class Bins(NamedTuple):
+    """The windows of an adaptive pool: bin i of an axis of size n is [floor(i * n / outputs),
+    ceil((i + 1) * n / outputs)). Neighbours share at most one element, and bins may repeat.
+    """
+
+    outputs: int
+
+    def output_size(self, size: int) -> int:
+        """How many bins there are, whatever the size."""
+        del size
+        return self.outputs
+
+    def tiles(self, size: int) -> Window | None:
+        """The bins as a fixed window, if they are of equal size and side by side."""
+        if not isinstance(size, Integral) or size % self.outputs:
+            return None
+        return Window(size // self.outputs, size // self.outputs, 1, (0, 0), ceil_mode=False)
+
+    def start(self, size: int, index: Any) -> Any:
+        """The first element of the bins at `index`, an int or an integer array."""
+        return index * size // self.outputs
+
+    def counts(self, size: int, index: Any, count_include_pad: bool, xp: Any) -> Any:
+        """How many elements the bins at `index` have; there is no padding."""
+        del count_include_pad, xp
+        return -(-(index + 1) * size // self.outputs) - self.start(size, index)
+
+
 class Caller(NamedTuple):
     """What the user called, and what that calls its kernel: error messages name both."""
 
@@ -123,9 +152,9 @@ def parse_windows(
 
 
 class Pool(NamedTuple):
-    """All that is known of a pool before its input: the window of each axis and the divisor."""
+    """All that is known of a pool before its input: the windows of each axis and the divisor."""
 
-    windows: tuple[Window, ...]
+    windows: tuple[Window | Bins, ...]
     count_include_pad: bool
     divisor_override: int | None
     channels_last: bool
@@ -151,17 +180,20 @@ def parse_pool(
         caller.fail(TypeError, "divisor_override", must, divisor_override)
     if divisor_override == 0:
         caller.fail(ValueError, "divisor_override", must, divisor_override)
-    must = 'be "channels_first" or "channels_last"'
-    if not isinstance(data_format, str):
-        caller.fail(TypeError, "data_format", must, data_format)
-    if data_format not in ("channels_first", "channels_last"):
-        caller.fail(ValueError, "data_format", must, data_format)
-    return Pool(windows, count_include_pad, divisor_override, data_format == "channels_last")
+    return Pool(windows, count_include_pad, divisor_override, _is_last(caller, data_format))
+
+
+def parse_adaptive(caller: Caller, ndim: int, output_size: OutputSize, data_format: str) -> Pool:
+    """The checked adaptive `Pool` over `ndim` axes from what the user passed."""
+    outputs = _ints(caller, "output_size", output_size, ndim, minimum=1, or_none=True)
+    kept = Window(1, 1, 1, (0, 0), ceil_mode=False)
+    windows = tuple(kept if size is None else Bins(size) for size in outputs)
+    return Pool(windows, True, None, _is_last(caller, data_format))
 
 
 def check_sizes(
     caller: Caller,
-    windows: tuple[Window, ...],
+    windows: Sequence[Window | Bins],
     sizes: Sequence[int],
     argument: str,
     value: object,
@@ -169,15 +201,20 @@ def check_sizes(
 ) -> None:
     """Raises unless every axis holds a window; the sizes are those of `argument`, of `value`."""
     for size, window in zip(sizes, windows, strict=True):
-        if not isinstance(size, Integral):
-            continue  # A symbolic dimension: nothing can be said before it gets its value.
+        if not isinstance(size, Integral):  # a symbolic dimension: its value is not known yet
+            if isinstance(window, Bins) and window.outputs > 1:
+                must = f"have sizes that are known along axes that get {window.outputs} outputs"
+                caller.fail(ValueError, argument, must, value, layout)
+            continue
         if size < 1:
             must = "have spatial sizes of at least 1"
             caller.fail(ValueError, argument, must, value, layout)
+        if isinstance(window, Bins):
+            continue
         low, high = window.pads(size)
         if size + low + high < window.extent:
             must = f"fit in the padded input, {size} + {low} + {high} along one axis"
-            kernel = tuple(window.kernel for window in windows)
+            kernel = tuple(w.kernel for w in windows if isinstance(w, Window))
             stretch = f" with dilation={window.dilation}" if window.dilation > 1 else ""
             given = f"{stretch} for {argument}={value!r}{layout}"
             caller.fail(ValueError, caller.kernel, must, kernel, given)
@@ -242,20 +279,37 @@ def _is_sequence(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _ints(caller: Caller, argument: str, value: Any, ndim: int, minimum: int) -> tuple[int, ...]:
-    """`value`, an int or a sequence of one or `ndim`, as `ndim` ints of at least `minimum`."""
+def _is_last(caller: Caller, data_format: str) -> bool:
+    """Whether the channels are the last axis."""
+    must = 'be "channels_first" or "channels_last"'
+    if not isinstance(data_format, str):
+        caller.fail(TypeError, "data_format", must, data_format)
+    if data_format not in ("channels_first", "channels_last"):
+        caller.fail(ValueError, "data_format", must, data_format)
+    return data_format == "channels_last"
+
+
+def _ints(
+    caller: Caller, argument: str, value: Any, ndim: int, minimum: int, or_none: bool = False
+) -> tuple[Any, ...]:
+    """`value`, an int or a sequence of one or `ndim`, as `ndim` ints of at least `minimum`.
+
+    With `or_none` the entries of a sequence may be None as well.
+    """
     entries = tuple(value) if _is_sequence(value) else (value,)
-    if not all(map(_is_int, entries)):
+    ints = [e for e in entries if not (or_none and e is None and _is_sequence(value))]
+    if not all(map(_is_int, ints)):
         must = "be an int" if ndim == 1 else f"be an int or a sequence of {ndim} ints"
+        must += ", None for one to be kept" if or_none and ndim > 1 else ""
         if any(hasattr(entry, "aval") for entry in entries):  # a JAX array or tracer
             must += ", and static: known when jax.jit traces (see its static_argnames)"
         caller.fail(TypeError, argument, must, value)
     if len(entries) not in (1, ndim):
         must = "have one entry" if ndim == 1 else f"have one entry or {ndim}"
         caller.fail(ValueError, argument, must, value)
-    if min(entries) < minimum:
+    if min(ints, default=minimum) < minimum:
         caller.fail(ValueError, argument, f"be at least {minimum}", value)
-    return tuple(map(int, entries)) * (ndim // len(entries))
+    return tuple(e if e is None else int(e) for e in entries) * (ndim // len(entries))
 
 
 def _pads(caller: Caller, value: Any, ndim: int) -> tuple[tuple[int, int] | str, ...]:

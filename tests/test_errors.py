@@ -217,7 +217,9 @@ def test_spatial_shape(error, shape):
 
 def test_a_fifth_positional_argument_of_a_layer():
     """PyTorch has six; Flax would take the fifth for the parent module."""
-    with pytest.raises(TypeError, match=r"^AvgPool2d: only the first four .* got False"):
+    with pytest.raises(
+        TypeError, match=r"^AvgPool2d: what comes after `count_include_pad` must .* got False"
+    ):
         jaxpool.AvgPool2d(3, 2, 1, True, False)
     with pytest.raises(TypeError):
         jaxpool.avg_pool2d(X, 3, 2, 1, True, False)

@@ -1,0 +1,83 @@
+"""Average pooling to a given output size: windows that follow from the sizes."""
+
+import jax
+import numpy as np
+
+from jaxpool._avg_pool import average
+from jaxpool._window import Caller, OutputSize, parse_adaptive
+
+
+def adaptive_avg_pool1d(
+    x: jax.Array | np.ndarray,
+    output_size: OutputSize,
+    *,
+    data_format: str = "channels_first",
+    where: jax.Array | np.ndarray | None = None,
+) -> jax.Array:
+    """Averages `x` of shape (..., C, L) to (..., C, output_size). See `adaptive_avg_pool2d`.
+
+    >>> adaptive_avg_pool1d(jnp.arange(5.0).reshape(1, 5), 3)
+    Array([[0.5, 2. , 3.5]], dtype=float32)
+    """
+    caller = Caller("adaptive_avg_pool1d")
+    return average(caller, parse_adaptive(caller, 1, output_size, data_format), x, where)
+
+
+def adaptive_avg_pool2d(
+    x: jax.Array | np.ndarray,
+    output_size: OutputSize,
+    *,
+    data_format: str = "channels_first",
+    where: jax.Array | np.ndarray | None = None,
+) -> jax.Array:
+    """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool2d` does.
+
+    Output i of an axis of size n is the average of the elements from floor(i * n / size) to
+    ceil((i + 1) * n / size), the latter not included. Where `size` divides n these are tiles;
+    else neighbours may share an element, and where `size` is more than n, bins repeat.
+
+    Args:
+      x: an array of shape (..., C, H, W), or (..., H, W, C) for "channels_last"; dtypes as in
+        `avg_pool2d`.
+      output_size: the size of the output in pixels, one int for all axes, or one for each with
+        None for an axis to be kept. 1 is global average pooling.
+      data_format: "channels_first" or "channels_last".
+      where: booleans that broadcast against `x`; where False, an element neither adds nor
+        counts, whatever it holds, and gets no gradient.
+
+    Returns:
+      The averages, of shape (..., C, *output_size) or (..., *output_size, C). A bin in which
+      nothing counts gives NaN, and passes no gradient on.
+
+    Raises:
+      TypeError: if an argument is of a wrong type.
+      ValueError: if `output_size` is less than 1, `x` has too few axes or an empty spatial one,
+        or `where` does not broadcast. Under `jax.export` the size of an axis must be known,
+        unless its `output_size` is 1 or None.
+
+    Source: `torch.nn.functional.adaptive_avg_pool2d` of PyTorch.
+
+    >>> image = jnp.arange(16.0).reshape(1, 4, 4)
+    >>> adaptive_avg_pool2d(image, (None, 3))[0, 0]
+    Array([0.5, 1.5, 2.5], dtype=float32)
+    >>> adaptive_avg_pool2d(image, 1).shape
+    (1, 1, 1)
+    """
+    caller = Caller("adaptive_avg_pool2d")
+    return average(caller, parse_adaptive(caller, 2, output_size, data_format), x, where)
+
+
+def adaptive_avg_pool3d(
+    x: jax.Array | np.ndarray,
+    output_size: OutputSize,
+    *,
+    data_format: str = "channels_first",
+    where: jax.Array | np.ndarray | None = None,
+) -> jax.Array:
+    """Averages `x` of shape (..., C, D, H, W) to a given size. See `adaptive_avg_pool2d`.
+
+    >>> adaptive_avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (4, 1, None)).shape
+    (2, 3, 4, 1, 8)
+    """
+    caller = Caller("adaptive_avg_pool3d")
+    return average(caller, parse_adaptive(caller, 3, output_size, data_format), x, where)

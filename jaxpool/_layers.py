@@ -1,0 +1,158 @@
+"""The layers without a framework: arguments, documentation, checks. Linen and NNX add a base."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from jaxpool._avg_pool import average
+from jaxpool._window import Caller, Ints, OutputSize, Padding, Pool, parse_adaptive, parse_pool
+
+
+@dataclass(eq=False, repr=False)
+class Layer:
+    """What all layers do with their arguments, which are the fields of a dataclass."""
+
+    ndim: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Checks the arguments, and turns lists into tuples, which can be hashed and compared."""
+        self._parse()
+        for field in fields(self):
+            if _is_sequence(value := getattr(self, field.name)):
+                setattr(self, field.name, _tuples(value))
+
+    def _average(
+        self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None
+    ) -> jax.Array:
+        """The averages of `x`, over windows of the last `ndim` spatial axes."""
+        caller, pool = self._parse()
+        return average(caller, pool, x, where)
+
+    def _parse(self) -> tuple[Caller, Pool]:
+        """The checked arguments, and what errors call them."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False, repr=False)
+class _AvgPool(Layer):
+    """Over any number of spatial axes."""
+
+    kernel_size: Ints
+    stride: Ints | None = None
+    padding: Padding = 0
+    count_include_pad: bool = True
+    _: KW_ONLY
+    ceil_mode: bool = False
+    divisor_override: int | None = None
+    dilation: Ints = 1
+    data_format: str = "channels_first"
+
+    def _prepare(self) -> None:
+        if self.stride is None:
+            self.stride = self.kernel_size
+        super()._prepare()
+
+    def _parse(self) -> tuple[Caller, Pool]:
+        caller = Caller(type(self).__name__, kernel="kernel_size")
+        return caller, parse_pool(
+            caller,
+            self.ndim,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.count_include_pad,
+            self.ceil_mode,
+            self.divisor_override,
+            self.dilation,
+            self.data_format,
+        )
+
+
+@dataclass(eq=False, repr=False)
+class _AdaptiveAvgPool(Layer):
+    """Over any number of spatial axes."""
+
+    output_size: OutputSize
+    _: KW_ONLY
+    data_format: str = "channels_first"
+
+    def _parse(self) -> tuple[Caller, Pool]:
+        caller = Caller(type(self).__name__)
+        return caller, parse_adaptive(caller, self.ndim, self.output_size, self.data_format)
+
+
+class AvgPool1d(_AvgPool):
+    """Averages (..., C, L) over windows: `jaxpool.avg_pool1d` as a layer, see `AvgPool2d`."""
+
+    ndim = 1
+
+
+class AvgPool2d(_AvgPool):
+    """Averages (..., C, H, W) over windows: `jaxpool.avg_pool2d` as a layer.
+
+    It has no parameters and no state, so it can also be called by itself. The fields are the
+    arguments of `jaxpool.avg_pool2d`, its `kernel` being named `kernel_size` as in PyTorch; the
+    call takes `x` and, if there is a mask, `where`.
+
+    Flax's convolutions are channels_last and the default here is channels_first, as in
+    PyTorch: between Flax's layers pass `data_format="channels_last"`.
+
+    Raises:
+      TypeError, ValueError: when constructed, if an argument is wrong; when called, if `x` or
+        `where` does not suit. As `jaxpool.avg_pool2d` does.
+
+    >>> pool = AvgPool2d(3, 2, padding=1)
+    >>> pool(jax.numpy.ones((32, 64, 112, 112))).shape
+    (32, 64, 56, 56)
+    >>> AvgPool2d(3).stride
+    3
+    """
+
+    ndim = 2
+
+
+class AvgPool3d(_AvgPool):
+    """Averages (..., C, D, H, W) over windows: `jaxpool.avg_pool3d` as a layer, see `AvgPool2d`."""
+
+    ndim = 3
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """`jaxpool.adaptive_avg_pool1d` as a layer, see `AdaptiveAvgPool2d`."""
+
+    ndim = 1
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """Averages (..., C, H, W) to a given size: `jaxpool.adaptive_avg_pool2d` as a layer.
+
+    The fields are the arguments of `jaxpool.adaptive_avg_pool2d`; the call takes `x` and, if
+    there is a mask, `where`. The rest is as in `AvgPool2d`: no parameters, the layout to be
+    given between Flax's layers, errors when constructed.
+
+    >>> AdaptiveAvgPool2d(1, data_format="channels_last")(jax.numpy.ones((8, 7, 7, 512))).shape
+    (8, 1, 1, 512)
+    """
+
+    ndim = 2
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """`jaxpool.adaptive_avg_pool3d` as a layer, see `AdaptiveAvgPool2d`."""
+
+    ndim = 3
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _tuples(value: Any) -> Any:
+    """`value` with its lists as tuples."""
+    return tuple(map(_tuples, value)) if _is_sequence(value) else value
