@@ -42,8 +42,8 @@ def adaptive_avg_pool2d(
       output_size: the size of the output in pixels, one int for all axes, or one for each with
         None for an axis to be kept. 1 is global average pooling.
       data_format: "channels_first" or "channels_last".
-      where: booleans that broadcast against `x`; where False, an element neither adds nor
-        counts, whatever it holds, and gets no gradient.
+      where: booleans that broadcast against `x`, as in `avg_pool2d`; where False, an element
+        neither adds nor counts, whatever it holds, and gets no gradient.
 
     Returns:
       The averages, of shape (..., C, *output_size) or (..., *output_size, C). A bin in which

@@ -73,9 +73,9 @@ def avg_pool2d(
       divisor_override: a non-zero int to divide by instead.
       dilation: the step from one tap of the window to the next.
       data_format: "channels_first" or "channels_last".
-      where: booleans that broadcast against `x`; where False, an element neither adds nor
-        counts, whatever it holds, and gets no gradient. It says nothing about padding, which
-        goes by `count_include_pad`.
+      where: booleans that broadcast against `x`, as (H, W) or (H, W, 1) in channels_last for a
+        mask of the pixels. Where False, an element neither adds nor counts, whatever it holds,
+        and gets no gradient. Padding is not concerned: it goes by `count_include_pad`.
 
     Returns:
       The averages, of shape (..., C, *pool_output_shape(...)) or, for "channels_last",
@@ -138,6 +138,9 @@ def average(
     where: jax.Array | np.ndarray | None,
 ) -> jax.Array:
     """Checks `x` and `where`, and averages as `pool` says."""
+    if isinstance(x, np.ma.MaskedArray):
+        must = "be an array, and what is masked in it be passed as where=~mask"
+        caller.fail(TypeError, "x", must, _shown(x))
     if not isinstance(x, (jax.Array, np.ndarray)):
         caller.fail(TypeError, "x", "be a JAX or NumPy array", x)
     ndim = len(pool.windows)
@@ -160,6 +163,8 @@ def average(
         lengths = zip(where.shape[::-1], x.shape[::-1], strict=False)
         if where.ndim > x.ndim or not all(n in (1, size) for n, size in lengths):
             must = f"broadcast against x of shape {x.shape}"
+            if pool.channels_last:
+                must += ", a mask of the pixels having 1 for its channels"
             caller.fail(ValueError, "where", must, _shown(where))
     averaged: jax.Array = _average(x, where, pool, first_axis)
     return averaged

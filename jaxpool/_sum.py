@@ -7,7 +7,7 @@ repeated by `python -m benchmarks`.
 
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
-from math import prod
+from math import gcd, prod
 from numbers import Integral
 from typing import TypeAlias
 
@@ -41,7 +41,7 @@ def windowed_sum(
     def summed(x: jax.Array) -> jax.Array:
         x = _sum(_single_window(x, single), several, widens)
         for axis, outputs in ragged:
-            x = _bin_sum(x, axis, outputs) if outputs > 1 else jnp.sum(x, axis, keepdims=True)
+            x = _bins(x, axis, outputs) if outputs > 1 else jnp.sum(x, axis, keepdims=True)
         return x
 
     return _in_auto_mode(summed, lax.convert_element_type(x, dtype))
@@ -215,6 +215,18 @@ def _single_window(x: jax.Array, axes: Axes) -> jax.Array:
         if len(taps) < x.shape[axis]:
             x = lax.slice_in_dim(x, taps.start, taps.stop, taps.step, axis)
     return jnp.sum(x, [axis for axis, _ in axes], keepdims=True)
+
+
+def _bins(x: jax.Array, axis: int, outputs: int) -> jax.Array:
+    """Sums over the bins of an axis, block by block: 48 of 128 elements are 16 times 3 of 8.
+
+    Where the axis is sharded and the shards hold whole blocks, nothing needs to be exchanged. On
+    one device it is one block, for in channels_first the blocks' indices take twice the time.
+    """
+    before, size, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    blocks = gcd(size, outputs) if jax.device_count() > 1 else 1
+    x = x.reshape(*before, blocks, size // blocks, *after)
+    return _bin_sum(x, axis + 1, outputs // blocks).reshape(*before, outputs, *after)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))

@@ -1,9 +1,18 @@
 """One call of every kind, for the tests of transformations."""
 
 import pytest
-from oracle import Config
+from oracle import Adaptive, Config
 
-CASES = [
+import jaxpool
+
+
+def pooling(config, **options):
+    """The call as a function of the array."""
+    function = getattr(jaxpool, config.function)
+    return lambda x: function(x, **config.arguments(), **options)
+
+
+FIXED = [
     pytest.param(Config(*case), id=name)
     for name, case in {
         "tiles": ((8, 6), (2, 3), (2, 3), "VALID"),
@@ -34,3 +43,19 @@ CASES = [
         "3-d": ((5, 6, 4), (2, 3, 2), (1, 2, 2), ((0, 1), (1, 1), (0, 0)), False),
     }.items()
 ]
+
+ADAPTIVE = [
+    pytest.param(Adaptive(*case), id=f"adaptive {name}")
+    for name, case in {
+        "tiles": ((8, 6), (4, 3)),
+        "global": ((8, 6), (1, 1)),
+        "bins": ((9, 7), (4, 5)),
+        "kept axis": ((9, 7), (None, 5)),
+        "more outputs": ((3, 4), (5, 8)),
+        "long bins": ((55, 3), (3, 2)),
+        "channels last": ((9, 8), (4, 6), True),
+        "1-d": ((11,), (4,)),
+        "3-d": ((5, 6, 4), (2, 3, 3)),
+    }.items()
+]
+CASES = FIXED + ADAPTIVE

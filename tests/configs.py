@@ -1,7 +1,7 @@
 """Random whole configurations for the property tests."""
 
 from hypothesis import strategies as st
-from oracle import Config
+from oracle import Adaptive, Config
 
 MOST_PIXELS = {1: 9, 2: 7, 3: 4}
 
@@ -24,6 +24,16 @@ def configs(draw, ndim=None):
         dilation,
         draw(st.booleans()),
     )
+
+
+@st.composite
+def adaptive_configs(draw):
+    """Any adaptive call on a small image of 1 to 3 spatial axes."""
+    ndim = draw(st.integers(1, 3))
+    sizes = st.integers(1, MOST_PIXELS[ndim])
+    spatial = draw(st.tuples(*[sizes] * ndim))
+    output_size = draw(st.tuples(*[st.none() | sizes] * ndim))
+    return Adaptive(spatial, output_size, draw(st.booleans()))
 
 
 @st.composite

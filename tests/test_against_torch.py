@@ -23,7 +23,8 @@ def test_values_and_gradients(start):
         results = []
         for _, (ndim, batched, arguments) in chunk:
             options = {("kernel" if k == "kernel_size" else k): v for k, v in arguments.items()}
-            pool = getattr(jaxpool, f"avg_pool{ndim}d")
+            kind = "adaptive_avg_pool" if "output_size" in options else "avg_pool"
+            pool = getattr(jaxpool, f"{kind}{ndim}d")
             x = inputs[ndim] if batched else inputs[ndim][0]
             pooled, pullback = jax.vjp(lambda x, pool=pool, o=options: pool(x, **o), x)
             results.append((pooled, pullback(jax.numpy.ones_like(pooled))[0]))
@@ -38,6 +39,10 @@ def test_values_and_gradients(start):
 def test_the_calls_cover_what_they_should():
     for ndim in (1, 2, 3):
         mine = [(batched, a) for _, (n, batched, a) in CALLS if n == ndim]
+        adaptive = [call for call in mine if "output_size" in call[1]]
+        assert len(adaptive) >= 14
+        assert {batched for batched, _ in adaptive} == {True, False}
+        mine = [call for call in mine if call not in adaptive]
         for option in ("ceil_mode", "count_include_pad"):
             assert {a[option] for _, a in mine} == {True, False}
         assert {batched for batched, _ in mine} == {True, False}

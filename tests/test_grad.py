@@ -5,12 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from cases import CASES
+from cases import CASES, pooling
 from jax.test_util import check_grads
 
 import jaxpool
-
-POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
 
 
 @pytest.mark.parametrize("config", CASES)
@@ -18,7 +16,7 @@ POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
 def test_vjp_is_the_transpose_of_the_definition(config, transform):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(config.shape(), dtype=np.float32)
-    f = transform(lambda x: POOLS[config.ndim](x, **config.arguments()))
+    f = transform(pooling(config))
     pooled, pullback = jax.vjp(f, x)
     cotangent = rng.standard_normal(pooled.shape, dtype=np.float32)
     (gradient,) = pullback(cotangent)
@@ -31,19 +29,23 @@ def test_vjp_is_the_transpose_of_the_definition(config, transform):
 def test_first_and_second_order_numerically(config):
     x = jax.random.normal(jax.random.key(0), config.shape((1,), 1))
 
-    def curved(x):
-        return jnp.sin(POOLS[config.ndim](x, **config.arguments()) * 2)
+    pool = pooling(config)
+    check_grads(
+        lambda x: jnp.sin(pool(x) * 2), (x,), order=2, modes=("fwd", "rev"), rtol=0.02, atol=0.02
+    )
 
-    check_grads(curved, (x,), order=2, modes=("fwd", "rev"), rtol=0.02, atol=0.02)
 
-
-@pytest.mark.parametrize("config", [case for case in CASES if case.id != "wide"])
+@pytest.mark.parametrize(
+    "config", [case for case in CASES if case.id not in ("wide", "adaptive long bins")]
+)
 def test_hessian_of_half_a_square_is_the_gram_matrix(config):
     """Of |Ax|^2 / 2 the Hessian is A^T A: reverse over forward and forward over reverse."""
     x = jnp.zeros(config.shape((), 1))
 
+    pool = pooling(config)
+
     def half_square(x):
-        return (POOLS[config.ndim](x, **config.arguments()) ** 2).sum() / 2
+        return (pool(x) ** 2).sum() / 2
 
     basis = np.eye(x.size).reshape(-1, *x.shape)
     gram = [oracle.transpose(oracle.pool(e, config), config).ravel() for e in basis]

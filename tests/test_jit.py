@@ -77,18 +77,18 @@ def operations(pool, x):
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
-@pytest.mark.parametrize("kernel", [2, 3, 4])
+@pytest.mark.parametrize("kernel", [2, 3, 4, 10])
 def test_few_exact_taps_are_a_sum_of_slices(kernel, ceil_mode):
     def pool(x):
         return avg_pool2d(x, kernel, ceil_mode=ceil_mode)
 
     x = jnp.ones((2, 3, 60, 60))
     assert operations(pool, x) == {"slice", "broadcast_in_dim", "divide"}
-    assert jax.jit(pool).lower(x).as_text().count("stablehlo.slice") == kernel + kernel**2
+    assert jax.jit(pool).lower(x).as_text().count("stablehlo.slice") == 2 * kernel
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
-@pytest.mark.parametrize("kernel", [6, 10])
+@pytest.mark.parametrize("kernel", [15, 20])
 def test_an_exact_window_is_a_sum_and_a_division(kernel, ceil_mode):
     found = operations(
         lambda x: avg_pool2d(x, kernel, ceil_mode=ceil_mode), jnp.ones((2, 3, 60, 60))

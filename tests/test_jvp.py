@@ -5,18 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, pooling
 
 import jaxpool
-
-POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
 
 
 @pytest.mark.parametrize("config", CASES)
 def test_the_tangent_is_the_pool_of_the_tangent(config):
-    def pool(x):
-        return POOLS[config.ndim](x, **config.arguments())
-
+    pool = pooling(config)
     x, t = jax.random.normal(jax.random.key(0), (2, *config.shape()))
     value, tangent = jax.jit(lambda x, t: jax.jvp(pool, (x,), (t,)))(x, t)
     chex.assert_trees_all_close(value, pool(x), rtol=1e-6)

@@ -5,18 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from cases import CASES
+from cases import CASES, pooling
 from configs import configs
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import jaxpool
-
-POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
-
-
-def pooling(config):
-    return lambda x: POOLS[config.ndim](x, **config.arguments())
 
 
 def assert_adjoint(pool, x, config):

@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from cases import pooling
 from configs import configs
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Config
 
 import jaxpool
-
-POOLS = {1: jaxpool.avg_pool1d, 2: jaxpool.avg_pool2d, 3: jaxpool.avg_pool3d}
 
 
 def integers(shape, seed=0):
@@ -59,9 +58,9 @@ CHUNK = 64  # calls per compiled program: compiling one program for each would t
 def test_full_cross_of_options(start):
     chunk = CROSS[start : start + CHUNK]
     inputs = [integers(config.shape(batch=())) for config in chunk]
-    outputs = jax.jit(
-        lambda xs: [jaxpool.avg_pool2d(x, **c.arguments()) for x, c in zip(xs, chunk, strict=True)]
-    )(inputs)
+    outputs = jax.jit(lambda xs: [pooling(config)(x) for x, config in zip(xs, chunk, strict=True)])(
+        inputs
+    )
     for x, pooled, config in zip(inputs, outputs, chunk, strict=True):
         assert_same(pooled, x, config)
 
@@ -75,7 +74,7 @@ def test_random_configurations(drawn, seed):
     def everything(xs):
         results = []
         for x, config in zip(xs, drawn, strict=True):
-            pooled, pullback = jax.vjp(lambda x, c=config: POOLS[c.ndim](x, **c.arguments()), x)
+            pooled, pullback = jax.vjp(pooling(config), x)
             cotangent = jnp.cos(jnp.arange(pooled.size, dtype=jnp.float32)).reshape(pooled.shape)
             results.append((pooled, cotangent, *pullback(cotangent)))
         return results
@@ -107,10 +106,7 @@ def test_long_windows():
 
     @jax.jit
     def everything(xs):
-        pairs = zip(xs, drawn, strict=True)
-        pulled = [
-            jax.vjp(lambda x, c=c: jaxpool.avg_pool1d(x, **c.arguments()), x) for x, c in pairs
-        ]
+        pulled = [jax.vjp(pooling(config), x) for x, config in zip(xs, drawn, strict=True)]
         return [(pooled, *pullback(jnp.sin(pooled))) for pooled, pullback in pulled]
 
     for x, config, (pooled, gradient) in zip(inputs, drawn, everything(inputs), strict=True):
@@ -123,7 +119,7 @@ def test_long_windows():
 @given(configs(), st.sampled_from([(), (1,), (2, 1, 3)]))
 def test_eager_calls_with_any_leading_axes(config, batch):
     x = integers(config.shape(batch))
-    assert_same(POOLS[config.ndim](x, **config.arguments()), x, config)
+    assert_same(pooling(config)(x), x, config)
 
 
 @pytest.mark.parametrize(

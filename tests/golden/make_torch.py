@@ -28,15 +28,28 @@ def calls():
             yield ndim, pad == 0, arguments | ({"divisor_override": override} if override else {})
 
 
+def adaptive_calls():
+    """The same of adaptive pools: fewer outputs than elements, as many, more, and kept axes."""
+    sizes = {
+        1: [1, 2, 4, 5, 7, 12, 13, 20],
+        2: [1, 3, 8, (None, 4), (4, 3), (8, 9), (5, 12), (17, None), (1, 5), (2, 20)],
+        3: [1, 2, 5, (None, 2, 4), (3, 4, None), (4, 5, 6), (7, 3, 11)],
+    }
+    for ndim, outputs in sizes.items():
+        for output_size, batched in itertools.product(outputs, [False, True]):
+            yield ndim, batched, {"output_size": output_size}
+
+
 def main():
     """Runs every call, value and gradient, and saves them next to this script."""
     torch.manual_seed(0)
     inputs = {n: torch.randint(-99, 100, (2, *shape)).float() for n, shape in SHAPES.items()}
     saved = {f"x{n}": x.numpy().astype(np.int8) for n, x in inputs.items()}
     listed = []
-    for i, (ndim, batched, arguments) in enumerate(calls()):
+    for i, (ndim, batched, arguments) in enumerate([*calls(), *adaptive_calls()]):
         x = (inputs[ndim] if batched else inputs[ndim][0]).clone().requires_grad_()
-        pooled = getattr(functional, f"avg_pool{ndim}d")(x, **arguments)
+        kind = "adaptive_avg_pool" if "output_size" in arguments else "avg_pool"
+        pooled = getattr(functional, f"{kind}{ndim}d")(x, **arguments)
         pooled.sum().backward()
         listed.append([ndim, batched, arguments])
         saved[f"y{i}"], saved[f"g{i}"] = pooled.detach().numpy(), x.grad.numpy()[:1, :1]
