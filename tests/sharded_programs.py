@@ -16,6 +16,7 @@ import jaxpool
 
 COLLECTIVES = "all-gather", "all-reduce", "all-to-all", "reduce-scatter", "collective-permute"
 SHAPE = (8, 8, 128, 128)
+ADAPTIVE = {"to 16": 16, "to 48": 48, "to 192": 192, "to 1": 1}
 WINDOWS = {  # kernel, stride, padding
     "k2 s2": (2, 2, 0),
     "k3 s1 p1": (3, 1, 1),
@@ -41,12 +42,9 @@ def plain(x, kernel, stride, padding):
     return lax.reduce_window(x, 0.0, lax.add, sizes, strides, pads) / np.float32(kernel**2)
 
 
-def programs(pool, window):
-    """The pool and its pullback, each with an argument."""
+def programs(forward):
+    """A pool and its pullback, each with an argument."""
     x = jax.random.normal(jax.random.key(0), SHAPE)
-
-    def forward(x):
-        return pool(x, *window)
 
     def backward(cotangent):
         return jax.vjp(forward, x)[1](cotangent)[0]
@@ -55,26 +53,52 @@ def programs(pool, window):
     return (forward, x), (backward, jax.random.normal(jax.random.key(1), shape))
 
 
-def main():
-    """Prints [[window, sharding, direction, our counts, plain counts, largest difference]]."""
-    rows = []
+def pools():
+    """By name, each pool and the one lax.reduce_window to compare its exchanges with, or None."""
+    mask = np.random.default_rng(0).random(SHAPE[2:]) < 0.5
     for name, window in WINDOWS.items():
+        yield name, lambda x, w=window: jaxpool.avg_pool2d(x, *w), lambda x, w=window: plain(x, *w)
+    for name, size in ADAPTIVE.items():
+        yield name, lambda x, size=size: jaxpool.adaptive_avg_pool2d(x, size), None
+    yield "masked", lambda x: jaxpool.avg_pool2d(x, 3, 2, 1, where=mask), None
+
+
+def counts_and_result(f, x, sharding):
+    """How many of each collective are in the program for `x` so sharded, and what it gives."""
+    sharded = [jax.device_put(x, sharding)] if divides(x.shape, sharding) else [x]
+    compiled = jax.jit(f, out_shardings=result_sharding(f, x, sharding)).lower(*sharded).compile()
+    text = compiled.as_text()
+    return [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES], compiled(*sharded)
+
+
+def divides(shape, sharding):
+    """Whether an array of `shape` can be sharded so."""
+    try:
+        sharding.shard_shape(shape)
+    except ValueError:
+        return False
+    return True
+
+
+def result_sharding(f, x, sharding):
+    """That of the argument, if the result can have it."""
+    return sharding if divides(jax.eval_shape(f, x).shape, sharding) else None
+
+
+def main():
+    """Prints [[pool, sharding, direction, our counts, plain counts, largest difference]]."""
+    rows = []
+    for name, pool, reference in pools():
         for where, (devices, spec) in SHARDED.items():
             mesh = Mesh(np.array(jax.devices()).reshape(devices), tuple("ab")[: len(devices)])
             sharding = NamedSharding(mesh, spec)
-            pairs = zip(programs(jaxpool.avg_pool2d, window), programs(plain, window), strict=True)
-            for direction, pair in zip(("forward", "backward"), pairs, strict=True):
-                compiled = [
-                    jax.jit(f, in_shardings=sharding, out_shardings=sharding).lower(x).compile()
-                    for f, x in pair
-                ]
-                counts = [
-                    [len(re.findall(rf" {c}(-start)?\(", program.as_text())) for c in COLLECTIVES]
-                    for program in compiled
-                ]
-                ours, x = pair[0]
-                apart = jnp.abs(compiled[0](jax.device_put(x, sharding)) - jax.jit(ours)(x)).max()
-                rows.append([name, where, direction, *counts, float(apart)])
+            theirs = programs(reference) if reference else (None, None)
+            directions = zip(("forward", "backward"), programs(pool), theirs, strict=True)
+            for direction, (f, x), other in directions:
+                counts, result = counts_and_result(f, x, sharding)
+                plain_counts = counts_and_result(*other, sharding)[0] if other else None
+                apart = float(jnp.abs(result - jax.jit(f)(x)).max())
+                rows.append([name, where, direction, counts, plain_counts, apart])
     print(json.dumps(rows))
 
 

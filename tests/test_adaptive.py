@@ -1,6 +1,5 @@
 """Adaptive pooling: PyTorch's bins to the last pixel, at a cost that does not grow with them."""
 
-
 import chex
 import jax
 import jax.numpy as jnp

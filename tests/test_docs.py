@@ -13,13 +13,14 @@ import jaxpool
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-MODULES = ["jaxpool._window", "jaxpool._avg_pool", "jaxpool.linen"]
+MODULES = ["_window", "_avg_pool", "_adaptive", "_layers", "linen", "nnx"]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
-    module = importlib.import_module(name)
-    names = {**vars(module), **vars(jaxpool), "jax": jax, "jnp": jnp}
+    module = importlib.import_module(f"jaxpool.{name}")
+    layers = jaxpool.linen if name == "_layers" else module
+    names = {**vars(jaxpool), **vars(layers), "jax": jax, "jnp": jnp}
     result = doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.attempted > 0
     assert result.failed == 0
@@ -49,7 +50,7 @@ def test_every_public_name_is_documented(name):
     documentation = getattr(jaxpool, name).__doc__
     assert documentation
     assert ">>>" in documentation or "avg_pool" in documentation
-    assert name in (ROOT / "README.md").read_text() or name[:-2] + "1d/2d/3d" in README
+    assert name in README or name[:-2] + "1d/2d/3d" in README
 
 
 def test_the_changelog_has_the_version():

@@ -75,6 +75,21 @@ BAD = [
     (ValueError, "data_format", "NCHW", {}),
     (ValueError, "data_format", "channels_middle", {}),
 ]
+BAD_OUTPUT = [
+    (TypeError, True),
+    (TypeError, None),
+    (TypeError, 2.0),
+    (TypeError, "2"),
+    (TypeError, (2, 2.0)),
+    (TypeError, (False, 2)),
+    (TypeError, [[2, 2]]),
+    (ValueError, 0),
+    (ValueError, -1),
+    (ValueError, (2, 0)),
+    (ValueError, (None, -3)),
+    (ValueError, ()),
+    (ValueError, (2, 2, 2)),
+]
 IDS = [f"{argument}={value!r}" for _, argument, value, _ in BAD]
 
 
@@ -104,6 +119,64 @@ def test_layer_when_constructed(error, argument, value, others):
     with pytest.raises(error) as raised:
         jaxpool.AvgPool2d(**arguments)
     assert_names(str(raised.value), "AvgPool2d", argument, value)
+
+
+@pytest.mark.parametrize(("error", "value"), BAD_OUTPUT, ids=repr)
+def test_output_size(error, value):
+    with pytest.raises(error) as raised:
+        jaxpool.adaptive_avg_pool2d(X, value)
+    assert_names(str(raised.value), "adaptive_avg_pool2d", "output_size", value)
+    with pytest.raises(error) as raised:
+        jaxpool.AdaptiveAvgPool2d(value)
+    assert_names(str(raised.value), "AdaptiveAvgPool2d", "output_size", value)
+
+
+def test_the_rest_of_an_adaptive_call():
+    with pytest.raises(ValueError, match=r"^adaptive_avg_pool2d: `data_format` must be .*'NHWC'"):
+        jaxpool.adaptive_avg_pool2d(X, 2, data_format="NHWC")
+    with pytest.raises(TypeError, match=r"^AdaptiveAvgPool1d: `data_format` must be .*=None"):
+        jaxpool.AdaptiveAvgPool1d(2, data_format=None)
+    with pytest.raises(ValueError, match=r"^adaptive_avg_pool3d: `x` must have at least 4 axes"):
+        jaxpool.adaptive_avg_pool3d(X[0], 2)
+    with pytest.raises(ValueError, match=r"^adaptive_avg_pool2d: `x` must have spatial sizes of"):
+        jaxpool.adaptive_avg_pool2d(X[..., :0], 1)
+    with pytest.raises(TypeError, match=r"^adaptive_avg_pool2d: `output_size` must .*static"):
+        jax.jit(jaxpool.adaptive_avg_pool2d)(X, 2)
+    with pytest.raises(TypeError, match=r"what comes after `output_size` must be given by name"):
+        jaxpool.AdaptiveAvgPool2d(2, "channels_last")
+
+
+CALLS = [
+    ("avg_pool2d", lambda x, where: jaxpool.avg_pool2d(x, 2, where=where)),
+    ("adaptive_avg_pool2d", lambda x, where: jaxpool.adaptive_avg_pool2d(x, 3, where=where)),
+    ("AvgPool2d", jaxpool.AvgPool2d(2)),
+    ("AdaptiveAvgPool2d", jaxpool.AdaptiveAvgPool2d(3)),
+]
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+def test_where(name, call):
+    for where in (True, [[True]], "x", 1.0):
+        with pytest.raises(TypeError, match=rf"^{name}: `where` must be a JAX or NumPy array of"):
+            call(X, where)
+    for where in (jnp.ones((8, 8)), np.ones((8, 8), np.int8)):
+        with pytest.raises(TypeError, match=rf"^{name}: `where` must hold booleans.*dtype="):
+            call(X, where)
+    for shape in [(8, 7), (3,), (2, 8, 8), (1, 2, 3, 8, 8)]:
+        with pytest.raises(ValueError, match=rf"^{name}: `where` must broadcast against x of"):
+            call(X, jnp.ones(shape, bool))
+
+
+def test_a_mask_of_the_pixels_without_their_channels():
+    message = r"x of shape \(2, 3, 8, 8\), a mask of the pixels having 1 for its channels.*\(2, 3\)"
+    with pytest.raises(ValueError, match=message):
+        jaxpool.avg_pool2d(X, 2, data_format="channels_last", where=jnp.ones((2, 3), bool))
+
+
+def test_a_masked_array():
+    x = np.ma.array(np.ones((1, 4, 4)), mask=np.eye(4, dtype=bool)[None])
+    with pytest.raises(TypeError, match=r"^avg_pool2d: `x` must .*where=~mask, got x="):
+        jaxpool.avg_pool2d(x, 2)
 
 
 @pytest.mark.parametrize("function", ["avg_pool1d", "avg_pool2d", "avg_pool3d"])

@@ -91,6 +91,52 @@ def test_a_layer():
     assert program.call(jnp.ones((2, 6, 9, 3))).shape == (2, 3, 4, 3)
 
 
+@pytest.mark.parametrize("output_size", [5, 3, 9, (2, None)])
+def test_adaptive_with_symbolic_batch_and_channels(output_size):
+    def pool(x):
+        return jaxpool.adaptive_avg_pool2d(x, output_size)
+
+    def gradient(x):
+        return jax.grad(lambda x: (pool(x) ** 2).sum())(x)
+
+    x = jax.random.normal(jax.random.key(0), (3, 4, 7, 6))
+    for f in (pool, gradient):
+        np.testing.assert_allclose(exported(f, "b, c, 7, 6").call(x), f(x), rtol=1e-5, atol=1e-6)
+
+
+def test_global_and_kept_axes_of_any_size():
+    def pool(x):
+        return jaxpool.adaptive_avg_pool2d(x, (1, None))
+
+    def gradient(x):
+        return jax.grad(lambda x: (pool(x) ** 2).sum())(x)
+
+    for f in (pool, gradient):
+        program = exported(f, "b, c, h, w")
+        for shape in [(1, 2, 5, 6), (3, 4, 7, 1)]:
+            x = jax.random.normal(jax.random.key(0), shape)
+            np.testing.assert_allclose(program.call(x), f(x), rtol=1e-5, atol=1e-6)
+
+
+def test_other_bins_need_known_sizes():
+    message = r"^adaptive_avg_pool2d: `x` must have sizes that are known along axes .* 5 outputs"
+    with pytest.raises(ValueError, match=message):
+        exported(lambda x: jaxpool.adaptive_avg_pool2d(x, 5), "b, c, h, w")
+
+
+@pytest.mark.parametrize("padding", [1, "SAME"])
+@pytest.mark.parametrize("count_include_pad", [True, False])
+def test_masks(padding, count_include_pad):
+    def pool(x):
+        where = x[:, :1] > 0
+        return jaxpool.avg_pool2d(x, 3, 2, padding, count_include_pad, where=where)
+
+    program = exported(pool, "a, b, c, d", constraints=SIZES)
+    for shape in [(1, 8, 6, 7), (3, 5, 9, 8)]:
+        x = jax.random.normal(jax.random.key(0), shape)
+        np.testing.assert_allclose(program.call(x), pool(x), rtol=1e-5, atol=1e-6)
+
+
 def test_without_a_lower_bound_on_the_size():
     program = exported(lambda x: jaxpool.avg_pool2d(x, 3), "b, 3, h, w")
     assert program.call(jnp.ones((2, 3, 9, 7))).shape == (2, 3, 3, 2)

@@ -1,6 +1,7 @@
 """The Flax Linen layers: frozen, hashable, checked when constructed, at home in every lift."""
 
 import inspect
+import itertools
 import pickle
 
 import chex
@@ -19,16 +20,29 @@ OPTIONS = [
     {"kernel_size": 3, "stride": 1, "padding": "SAME", "data_format": "channels_last"},
     {"kernel_size": 2, "dilation": 2, "ceil_mode": True, "divisor_override": 3},
 ]
+ADAPTIVE_OPTIONS = [
+    {"output_size": 3},
+    {"output_size": 1, "data_format": "channels_last"},
+    {"output_size": [None], "data_format": "channels_first"},
+]
 LAYERS = [(AvgPool1d, avg_pool1d), (AvgPool2d, avg_pool2d), (AvgPool3d, avg_pool3d)]
+ADAPTIVE_LAYERS = [
+    (jaxpool.AdaptiveAvgPool1d, jaxpool.adaptive_avg_pool1d),
+    (jaxpool.AdaptiveAvgPool2d, jaxpool.adaptive_avg_pool2d),
+    (jaxpool.AdaptiveAvgPool3d, jaxpool.adaptive_avg_pool3d),
+]
+ALL = [
+    *itertools.product(LAYERS, OPTIONS),
+    *itertools.product(ADAPTIVE_LAYERS, ADAPTIVE_OPTIONS),
+]
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize(("layer", "function"), LAYERS)
-def test_the_layer_is_the_function(layer, function, options):
+@pytest.mark.parametrize(("pair", "options"), ALL)
+def test_the_layer_is_the_function(pair, options):
+    layer, function = pair
     x = jax.random.normal(jax.random.key(0), (2, 8, *[8] * layer.ndim))
-    expected = function(
-        x, options["kernel_size"], **{k: v for k, v in options.items() if k != "kernel_size"}
-    )
+    size, *rest = options
+    expected = function(x, options[size], **{name: options[name] for name in rest})
     pool = layer(**options)
     chex.assert_trees_all_equal(pool(x), expected)
     chex.assert_trees_all_equal(pool.apply({}, x), expected)
@@ -38,19 +52,25 @@ def test_the_layer_is_the_function(layer, function, options):
     assert not variables
 
 
-@pytest.mark.parametrize(("layer", "function"), LAYERS)
+@pytest.mark.parametrize(("layer", "function"), [*LAYERS, *ADAPTIVE_LAYERS])
 def test_the_arguments_are_those_of_the_function(layer, function):
     """Names, order, kinds and defaults; `kernel` is `kernel_size`, as in PyTorch."""
-    of_function = list(inspect.signature(function).parameters.values())[1:]
+    of_function = list(inspect.signature(function).parameters.values())[1:-1]
     of_layer = [
         p for p in inspect.signature(layer).parameters.values() if p.name not in ("parent", "name")
     ]
-    assert [p.name for p in of_layer] == ["kernel_size", *(p.name for p in of_function[1:])]
+    names = [p.name.replace("kernel", "kernel_size") for p in of_function]
+    assert [p.name for p in of_layer] == names
     assert [(p.kind, p.default) for p in of_layer] == [(p.kind, p.default) for p in of_function]
+    when_called = inspect.signature(layer.__call__).parameters
+    assert list(when_called)[1:] == ["x", "where"]
+    assert when_called["where"].default is None
 
 
 def test_the_names_of_the_package_are_the_linen_layers():
-    for name in ("AvgPool1d", "AvgPool2d", "AvgPool3d"):
+    layers = [name for name in jaxpool.__all__ if "AvgPool" in name]
+    assert len(layers) == 6
+    for name in layers:
         assert getattr(jaxpool, name) is getattr(jaxpool.linen, name)
 
 
@@ -67,6 +87,7 @@ def test_fields_are_kept_as_given_but_for_lists():
     assert pool.padding == ((0, 1), (1, 0))
     assert pool.dilation == (1, 2)
     assert AvgPool2d(3, padding="SAME").padding == "SAME"
+    assert jaxpool.AdaptiveAvgPool2d([None, 2]).output_size == (None, 2)
 
 
 def test_equal_and_hashable():
@@ -76,6 +97,9 @@ def test_equal_and_hashable():
     )
     assert AvgPool2d(2) != AvgPool2d(2, padding=1)
     assert AvgPool1d(2) != AvgPool2d(2)
+    adaptive = [jaxpool.AdaptiveAvgPool2d(size) for size in ([None, 1], (None, 1), 1)]
+    assert adaptive[0] == adaptive[1]
+    assert len(set(adaptive)) == 2
 
 
 def test_frozen_in_a_model():
@@ -96,7 +120,8 @@ def test_copies():
     assert pool.clone() == pool
     assert pool.clone(padding=0).padding == 0
     assert pool.copy() == pool
-    assert pickle.loads(pickle.dumps(pool)) == pool
+    for layer in (pool, jaxpool.AdaptiveAvgPool1d(2)):
+        assert pickle.loads(pickle.dumps(layer)) == layer
     with pytest.raises(ValueError, match="padding"):
         pool.clone(padding=3)
 

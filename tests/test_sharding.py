@@ -26,29 +26,43 @@ def rows():
 
 
 def test_values_are_those_of_one_device(rows):
-    assert len(rows) == 70
+    assert len(rows) == 120
     assert max(row[-1] for row in rows) <= 1e-6
 
 
 def test_nothing_but_collective_permutes(rows):
-    assert all(sum(ours[:-1]) == 0 for _, _, _, ours, _, _ in rows)
+    """But for the sum over all of a sharded axis, one all-reduce."""
+    counts = [ours for pool, _, _, ours, _, _ in rows if pool != "to 1"]
+    assert len(counts) == 110
+    assert all(sum(ours[:-1]) == 0 for ours in counts)
+    counts = [ours for pool, _, _, ours, _, _ in rows if pool == "to 1"]
+    assert all(ours[1] <= 2 and sum(ours) == ours[1] for ours in counts)
 
 
 def test_batch_and_channels_need_none(rows):
-    permutes = [ours[-1] for _, where, _, ours, _, _ in rows if where in ("batch", "channels")]
-    assert len(permutes) == 28
-    assert not any(permutes)
+    counts = [sum(ours) for _, where, _, ours, _, _ in rows if where in ("batch", "channels")]
+    assert len(counts) == 48
+    assert not any(counts)
 
 
-def test_tiles_need_none(rows):
-    permutes = [ours[-1] for window, _, _, ours, _, _ in rows if window in ("k2 s2", "k8 s8")]
-    assert len(permutes) == 20
-    assert not any(permutes)
+@pytest.mark.parametrize("pool", ["k2 s2", "k8 s8", "to 16", "to 48", "to 192"])
+def test_tiles_and_bins_need_none(rows, pool):
+    """Where the devices divide both sizes of an axis, no bin lies on two of them."""
+    counts = [sum(ours) for name, _, _, ours, _, _ in rows if name == pool]
+    assert len(counts) == 10
+    assert not any(counts)
+
+
+def test_a_mask_is_exchanged_as_its_image_is(rows):
+    forward = {(name, where): ours for name, where, way, ours, _, _ in rows if way == "forward"}
+    for where in ("height", "width", "height and width"):
+        assert forward["masked", where][-1] <= 2 * forward["k3 s2 p1", where][-1]
 
 
 def test_at_most_twice_as_many_as_one_reduce_window(rows):
     """But for windows that are summed in two steps, each of which has its exchanges."""
-    short = [row for row in rows if not row[0].startswith("k31")]
+    short = [row for row in rows if row[4] and not row[0].startswith("k31")]
+    assert len(short) == 60
     assert [row for row in short if row[3][-1] > 2 * row[4][-1]] == []
 
 
