@@ -27,10 +27,10 @@ class Layer:
             if _is_sequence(value := getattr(self, field.name)):
                 setattr(self, field.name, _tuples(value))
 
-    def _average(
-        self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None
+    def __call__(
+        self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
     ) -> jax.Array:
-        """The averages of `x`, over windows of the last `ndim` spatial axes."""
+        """Averages `x` where `where` is True; shapes and errors as in `jaxpool.avg_pool2d`."""
         caller, pool = self._parse()
         return average(caller, pool, x, where)
 

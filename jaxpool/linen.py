@@ -26,7 +26,7 @@ class _Layer(_layers.Layer, nn.Module):
         self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
     ) -> jax.Array:
         """Averages `x` where `where` is True; shapes and errors as in `jaxpool.avg_pool2d`."""
-        return self._average(x, where)
+        return super().__call__(x, where)  # Flax follows the calls of its own methods alone
 
 
 class AvgPool1d(_layers.AvgPool1d, _Layer):
