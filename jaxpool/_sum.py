@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from math import gcd, prod
 from numbers import Integral
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,21 @@ from jax.typing import DTypeLike
 from jaxpool._window import Bins, Window
 
 Axes: TypeAlias = tuple[tuple[int, Window], ...]
+Origin: TypeAlias = Literal["stored", "masked", "converted"]  # XLA may repeat the latter two
 
 
 def windowed_sum(
-    x: jax.Array, dtype: DTypeLike, windows: Sequence[Window | Bins], first_axis: int
+    x: jax.Array,
+    dtype: DTypeLike,
+    windows: Sequence[Window | Bins],
+    first_axis: int,
+    masked: bool = False,
 ) -> jax.Array:
-    """Sums `x` in `dtype` over windows along consecutive axes, the first of them `first_axis`."""
-    widens = x.dtype != dtype
+    """Sums `x` in `dtype` over windows along consecutive axes, the first of them `first_axis`.
+
+    `masked` says that `x` has just been masked, which matters to speed alone.
+    """
+    origin: Origin = "converted" if x.dtype != dtype else "masked" if masked else "stored"
     fixed, ragged = [], []
     for axis, window in enumerate(windows, first_axis):
         if isinstance(window, Window):
@@ -39,7 +47,7 @@ def windowed_sum(
     several = tuple((a, w) for a, w in fixed if (a, w) not in single and w.kernel * w.stride > 1)
 
     def summed(x: jax.Array) -> jax.Array:
-        x = _sum(_single_window(x, single), several, widens)
+        x = _sum(_single_window(x, single), several, origin)
         for axis, outputs in ragged:
             x = _bins(x, axis, outputs) if outputs > 1 else jnp.sum(x, axis, keepdims=True)
         return x
@@ -48,24 +56,24 @@ def windowed_sum(
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _sum(x: jax.Array, axes: Axes, widens: bool) -> jax.Array:
-    """The sum, in the way that is fastest forward; `widens`: of what comes from another dtype."""
-    if _has_few_taps(x, axes, widens):
+def _sum(x: jax.Array, axes: Axes, origin: Origin) -> jax.Array:
+    """The sum, in the way that is fastest forward."""
+    if _has_few_taps(x, axes, origin):
         for axis, window in axes:
             x = _tap_sum(x, axis, window)
         return x
-    if _outgrows_the_cache(x, axes, widens):
+    if _outgrows_the_cache(x, axes, origin):
         return _reduce_window(x, axes)
-    return _by_axis(x, axes, widens)
+    return _by_axis(x, axes, origin)
 
 
 @_sum.defjvp
 def _sum_jvp(
-    axes: Axes, widens: bool, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+    axes: Axes, origin: Origin, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     """The tangent is the same sum, in the way whose transpose is fastest."""
     tiles = all(_is_tiling(window, tangents[0].shape[axis]) for axis, window in axes)
-    return _sum(*primals, axes, widens), (_tile_sum if tiles else _by_axis)(*tangents, axes)
+    return _sum(*primals, axes, origin), (_tile_sum if tiles else _by_axis)(*tangents, axes)
 
 
 def _in_auto_mode(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
@@ -89,7 +97,7 @@ def _in_auto_mode(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Arra
     return summed
 
 
-def _has_few_taps(x: jax.Array, axes: Axes, widens: bool) -> bool:
+def _has_few_taps(x: jax.Array, axes: Axes, origin: Origin) -> bool:
     """Whether the windows have few taps and need no padding, so that sums of slices serve best.
 
     XLA makes one loop of them: 3x as fast as reduce_window for 2x2 tiles of [32, 64, 224, 224], 7x
@@ -98,19 +106,21 @@ def _has_few_taps(x: jax.Array, axes: Axes, widens: bool) -> bool:
     """
     if not all(_stays_inside(window, x.shape[axis]) for axis, window in axes):
         return False
-    if not widens and all(_is_tiling(window, x.shape[axis]) for axis, window in axes):
+    if origin != "converted" and all(_is_tiling(window, x.shape[axis]) for axis, window in axes):
         return all(window.kernel <= 14 for _, window in axes)
     return prod(window.kernel for _, window in axes) <= 12
 
 
-def _outgrows_the_cache(x: jax.Array, axes: Axes, widens: bool) -> bool:
+def _outgrows_the_cache(x: jax.Array, axes: Axes, origin: Origin) -> bool:
     """Whether what is summed along one axis alone would go to memory and back, for few reads.
 
     One reduce_window over all axes reads each tap of each window, but writes nothing in between:
     1.8x as fast for 3x3 windows of stride 2 of [32, 64, 112, 112], 0.3x for [8, 64, 56, 56].
     """
     overlaps = any(window.stride < window.kernel for _, window in axes)
-    if (widens and overlaps) or not all(isinstance(size, Integral) for size in x.shape):
+    if origin != "stored" and overlaps:  # reduce_window would have `x` itself written to memory
+        return False
+    if not all(isinstance(size, Integral) for size in x.shape):
         return False
     reads = prod(window.kernel for _, window in axes) / prod(window.stride for _, window in axes)
     return reads <= 3 and x.size > 1 << 23
@@ -127,15 +137,16 @@ def _stays_inside(window: Window, size: int) -> bool:
     return isinstance(size, Integral) and window.reach(size) == (0, 0)
 
 
-def _by_axis(x: jax.Array, axes: Axes, widens: bool = False) -> jax.Array:
+def _by_axis(x: jax.Array, axes: Axes, origin: Origin = "stored") -> jax.Array:
     """The sum along one axis after the other."""
     for axis, window in axes:
         # XLA's reduce_window is not vectorised along the innermost axis: 1.6x for
         # [16, 128, 28, 28] k=5. More taps would exchange too much where the axis is sharded.
         as_taps = window.kernel <= 5 and axis == axes[-1][0]
-        # Where windows overlap it is not fused with the conversion, which then writes all of `x`
-        # to memory: 2x for 3x3 windows of stride 2 of [32, 64, 112, 112] in bfloat16.
-        as_taps |= widens and axis == axes[0][0] and 1 < window.stride < window.kernel <= 3
+        # Where windows overlap it is not fused with a conversion or a mask, so that all of `x` is
+        # written to memory: 2x for 3x3 of stride 2 of [32, 64, 112, 112] in bfloat16 or masked.
+        first = origin != "stored" and axis == axes[0][0]
+        as_taps |= first and 1 < window.stride < window.kernel <= 3
         if not isinstance(x.shape[axis], Integral):
             x = _reduce_window(x, ((axis, window),))
         elif window.kernel >= 15 * window.stride:

@@ -29,13 +29,15 @@ def test_16_bit_averages_are_correctly_rounded(kernel, distribution, dtype):
 
 
 @pytest.mark.parametrize("dtype", SIXTEEN)
-@pytest.mark.parametrize("kernel", [3, 31])
-def test_16_bit_overlapping_windows_are_correctly_rounded(kernel, dtype):
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (31, 1)])
+def test_16_bit_overlapping_windows_are_correctly_rounded(kernel, stride, dtype):
     x = jnp.asarray(np.random.default_rng(0).random((4, 128, 128)), dtype)
-    pooled = np.asarray(avg_pool2d(x, kernel, 1)).ravel()
+    pooled = np.asarray(avg_pool2d(x, kernel, stride, 1, divisor_override=kernel**2)).ravel()
     windows = np.lib.stride_tricks.sliding_window_view(
-        np.asarray(x).astype(np.float64), (kernel, kernel), axis=(1, 2)
-    )
+        np.pad(np.asarray(x).astype(np.float64), ((0, 0), (1, 1), (1, 1))),
+        (kernel, kernel),
+        axis=(1, 2),
+    )[:, ::stride, ::stride]
     assert np.mean(pooled == windows.mean((3, 4)).astype(pooled.dtype).ravel()) >= 0.999
 
 
