@@ -24,14 +24,18 @@ def assert_is_picture(path, pixels):
     assert width * height > pixels
 
 
+def held_out_accuracy(printed):
+    """In per cent, as the last line has it."""
+    (accuracy,) = re.fullmatch(
+        r"held-out accuracy: ([\d.]+)% \(450 images\)", printed.splitlines()[-1]
+    ).groups()
+    return float(accuracy)
+
+
 def test_train_digits(tmp_path):
     """97% of digits that it was not trained on, as printed at the end."""
     printed = run("train_digits.py", folder=tmp_path)
-    accuracy = re.fullmatch(
-        r"held-out accuracy: ([\d.]+)% \(450 images\)", printed.splitlines()[-1]
-    )
-    assert accuracy
-    assert float(accuracy[1]) >= 97
+    assert held_out_accuracy(printed) >= 97
     assert_is_picture(tmp_path / "train_digits.png", 500_000)
 
 
@@ -39,6 +43,33 @@ def test_downsample_photo(tmp_path):
     picture = tmp_path / "photo.png"
     assert str(picture) in run("downsample_photo.py", "--picture", str(picture), folder=tmp_path)
     assert_is_picture(picture, 1_000_000)
+
+
+def test_masked_satellite(tmp_path):
+    """The mask loses the windows that are all cloud alone, and is right about the rims."""
+    picture = tmp_path / "clouds.png"
+    printed = run("masked_satellite.py", "--picture", str(picture), folder=tmp_path)
+    kinds = re.search(r"([\d.]+)% clear, ([\d.]+)% partly cloudy, ([\d.]+)% all cloud", printed)
+    clear, partly, cloud = map(float, kinds.groups())
+    rows = re.findall(
+        r"^(.+?) +partly cloudy: mean error +([\d.]+|nan); all windows: ([\d.]+)% lost$",
+        printed,
+        re.MULTILINE,
+    )
+    found = {way: (float(error), float(lost)) for way, error, lost in rows}
+    assert list(found) == ["Filled with 0", "Filled with NaN", "where=~clouds"]
+    assert clear + partly + cloud == pytest.approx(100, abs=0.2)
+    assert found["Filled with 0"][0] > 50
+    assert found["Filled with NaN"][1] == pytest.approx(partly + cloud, abs=0.2)
+    assert found["where=~clouds"][0] < 10
+    assert found["where=~clouds"][1] == pytest.approx(cloud, abs=0.1)
+    assert_is_picture(picture, 1_000_000)
+
+
+def test_poolformer(tmp_path):
+    """95% of digits that it was not trained on."""
+    printed = run("poolformer.py", folder=tmp_path)
+    assert held_out_accuracy(printed) >= 95
 
 
 def test_quickstart(tmp_path):
