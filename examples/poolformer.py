@@ -28,6 +28,11 @@ HELD_OUT = 450
 WIDTHS = (32, 64, 128)
 
 
+def norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """Gives a whole image, pixels and channels, mean 0 and variance 1, then scales channels."""
+    return nnx.LayerNorm(width, reduction_axes=(-3, -2, -1), rngs=rngs)
+
+
 class PoolMixer(nnx.Module):
     """What stands where a transformer has attention: each pixel sees the mean around it."""
 
@@ -46,12 +51,9 @@ class Block(nnx.Module):
     """Mixes pixels, then channels; each part sees normalised values and adds to what was there."""
 
     def __init__(self, width: int, rngs: nnx.Rngs) -> None:
-        def norm() -> nnx.GroupNorm:
-            return nnx.GroupNorm(width, num_groups=1, rngs=rngs)
-
-        self.mix_pixels = nnx.Sequential(norm(), PoolMixer())
+        self.mix_pixels = nnx.Sequential(norm(width, rngs), PoolMixer())
         self.mix_channels = nnx.Sequential(
-            norm(),
+            norm(width, rngs),
             nnx.Linear(width, 4 * width, rngs=rngs),
             nnx.gelu,
             nnx.Linear(4 * width, width, rngs=rngs),
@@ -73,7 +75,7 @@ class PoolFormer(nnx.Module):
             stride = 1 if before == 1 else 2
             layers.append(nnx.Conv(before, width, (3, 3), strides=stride, rngs=rngs))
             layers.append(Block(width, rngs))
-        self.body = nnx.Sequential(*layers, nnx.GroupNorm(WIDTHS[-1], num_groups=1, rngs=rngs))
+        self.body = nnx.Sequential(*layers, norm(WIDTHS[-1], rngs))
         self.pool = AdaptiveAvgPool2d(1, data_format="channels_last")
         self.head = nnx.Linear(WIDTHS[-1], 10, rngs=rngs)
 

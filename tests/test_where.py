@@ -59,15 +59,15 @@ draws = st.tuples(
 )
 
 
-@settings(max_examples=50, deadline=None, phases=[Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.generate])
 @given(st.lists(draws, min_size=20, max_size=20))
 def test_random_configurations_against_masked_arrays(drawn):
-    """50 programs of 20: any options, and a mask that is broadcast along any axes."""
+    """20 programs of 20: any options, and a mask that is broadcast along any axes."""
     assert_masked(drawn)
 
 
 def test_every_kind_of_call_against_masked_arrays():
-    for broadcast in [(), (0, 1), (1,), (0,)]:
+    for broadcast in [(0, 1), (1,)]:
         assert_masked([(case.values[0], broadcast, 0.5, 0) for case in CASES])
 
 
