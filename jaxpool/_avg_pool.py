@@ -204,13 +204,15 @@ def _divide(
     if pool.divisor_override is not None:
         return total / np.asarray(pool.divisor_override, total.dtype)
     count = partial(_count, total, x, pool.windows, first_axis)
-    divisor, may_be_empty = count(pool.count_include_pad)
-    if where is not None:
+    if where is None:
+        divisor, may_be_empty = count(pool.count_include_pad)
+    else:
         spatial = range(first_axis, first_axis + len(pool.windows))
         shape = [x.shape[a] if a in spatial else n for a, n in enumerate(where.shape)]
         where = jnp.broadcast_to(where, shape)  # not over batch and channels
-        padding = divisor - count(False)[0] if pool.count_include_pad else 0
-        divisor = windowed_sum(where, total.dtype, pool.windows, first_axis) + padding
+        divisor = windowed_sum(where, total.dtype, pool.windows, first_axis)
+        if pool.count_include_pad:
+            divisor += count(True)[0] - count(False)[0]
         may_be_empty = True
     if may_be_empty:  # 0 / 0 would do for the value, but not for the gradient
         empty = divisor == 0

@@ -1,6 +1,5 @@
 """The layers without a framework: arguments, documentation, checks. Linen and NNX add a base."""
 
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
@@ -8,7 +7,16 @@ import jax
 import numpy as np
 
 from jaxpool._avg_pool import average
-from jaxpool._window import Caller, Ints, OutputSize, Padding, Pool, parse_adaptive, parse_pool
+from jaxpool._window import (
+    Caller,
+    Ints,
+    OutputSize,
+    Padding,
+    Pool,
+    is_sequence,
+    parse_adaptive,
+    parse_pool,
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -24,7 +32,7 @@ class Layer:
         """Checks the arguments, and turns lists into tuples, which can be hashed and compared."""
         self._parse()
         for field in fields(self):
-            if _is_sequence(value := getattr(self, field.name)):
+            if is_sequence(value := getattr(self, field.name)):
                 setattr(self, field.name, _tuples(value))
 
     def __call__(
@@ -149,10 +157,6 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     ndim = 3
 
 
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 def _tuples(value: Any) -> Any:
     """`value` with its lists as tuples."""
-    return tuple(map(_tuples, value)) if _is_sequence(value) else value
+    return tuple(map(_tuples, value)) if is_sequence(value) else value

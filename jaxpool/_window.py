@@ -252,7 +252,7 @@ def pool_output_shape(
     (56, 56)
     """
     caller = Caller("pool_output_shape")
-    if not _is_sequence(spatial_shape):
+    if not is_sequence(spatial_shape):
         caller.fail(TypeError, "spatial_shape", "be a sequence of sizes", spatial_shape)
     # Symbolic dimensions are told by the `scope` of names that they belong to.
     if not all(_is_int(size) or hasattr(size, "scope") for size in spatial_shape):
@@ -275,7 +275,8 @@ def _is_int(value: object) -> bool:
     return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
-def _is_sequence(value: object) -> bool:
+def is_sequence(value: object) -> bool:
+    """Whether `value` holds entries of an argument; a string is one value."""
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
@@ -296,8 +297,8 @@ def _ints(
 
     With `or_none` the entries of a sequence may be None as well.
     """
-    entries = tuple(value) if _is_sequence(value) else (value,)
-    ints = [e for e in entries if not (or_none and e is None and _is_sequence(value))]
+    entries = tuple(value) if is_sequence(value) else (value,)
+    ints = [e for e in entries if not (or_none and e is None and is_sequence(value))]
     if not all(map(_is_int, ints)):
         must = "be an int" if ndim == 1 else f"be an int or a sequence of {ndim} ints"
         must += ", None for one to be kept" if or_none and ndim > 1 else ""
@@ -321,10 +322,10 @@ def _pads(caller: Caller, value: Any, ndim: int) -> tuple[tuple[int, int] | str,
             return (value,) * ndim
         names = 'be ints, (low, high) pairs, "VALID", "SAME" or "SAME_LOWER"'
         caller.fail(ValueError, "padding", names, value)
-    if not (_is_sequence(value) and any(map(_is_sequence, value))):
+    if not (is_sequence(value) and any(map(is_sequence, value))):
         return tuple((pad, pad) for pad in _ints(caller, "padding", value, ndim, minimum=0))
     must = f"have one (low, high) pair of ints per axis, {ndim} in all"
-    if not all(_is_sequence(pair) and all(map(_is_int, pair)) for pair in value):
+    if not all(is_sequence(pair) and all(map(_is_int, pair)) for pair in value):
         caller.fail(TypeError, "padding", must, value)
     if len(value) != ndim or any(len(pair) != 2 for pair in value):
         caller.fail(ValueError, "padding", must, value)

@@ -163,10 +163,12 @@ def test_64_bit():
     np.testing.assert_allclose(pooled.ravel(), np.mean(x, (1, 2), where=where), rtol=1e-13)
 
 
-@pytest.mark.parametrize("config", [Config((9, 8), (3, 3), (2, 2), ((1, 1), (0, 1)), False)])
-@pytest.mark.parametrize("function", ["fixed", "adaptive"])
-def test_vmap_over_the_image_the_mask_and_both(config, function):
-    config = config if function == "fixed" else Adaptive((9, 8), (4, 8))
+@pytest.mark.parametrize(
+    "config",
+    [Config((9, 8), (3, 3), (2, 2), ((1, 1), (0, 1)), False), Adaptive((9, 8), (4, 8))],
+    ids=["fixed", "adaptive"],
+)
+def test_vmap_over_the_image_the_mask_and_both(config):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((5, 2, 9, 8)).astype(np.float32)
     where = rng.random((5, 9, 8)) < 0.5
