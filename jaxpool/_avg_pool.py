@@ -181,8 +181,7 @@ def _average(x: jax.Array, where: jax.Array | None, pool: Pool, first_axis: int)
     result, accumulator = _dtypes(x.dtype)
     if where is not None:
         where = lax.expand_dims(where, range(x.ndim - where.ndim))
-        x = jnp.where(where, x, np.zeros((), x.dtype))
-    total = windowed_sum(x, accumulator, pool.windows, first_axis, masked=where is not None)
+    total = windowed_sum(x, accumulator, pool.windows, first_axis, where)
     divide = partial(_divide, x=x, where=where, pool=pool, first_axis=first_axis)
     if jnp.iscomplexobj(total):  # by a complex divisor, inf + 0j would become inf + nan j
         return lax.complex(divide(total.real), divide(total.imag))
