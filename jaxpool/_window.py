@@ -5,6 +5,7 @@ formulas over them use `+`, `-`, `*`, `//` and `%` alone and never compare.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Integral
 from textwrap import shorten
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -252,6 +253,83 @@ def pool_output_shape(
     (56, 56)
     """
     caller = Caller("pool_output_shape")
+    arguments = kernel, stride, padding, ceil_mode, dilation
+    windows = _windows_of(caller, spatial_shape, *arguments)
+    return tuple(w.output_size(size) for w, size in zip(windows, spatial_shape, strict=True))
+
+
+class Strip(NamedTuple):
+    """Neighbouring rows of a pool's output, and what they are pooled from: see `pool_strips`."""
+
+    output: slice
+    input: slice
+    padding: tuple[tuple[int, int], ...]
+
+
+def pool_strips(
+    spatial_shape: Sequence[int],
+    rows: int,
+    kernel: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    *,
+    ceil_mode: bool = False,
+    dilation: Ints = 1,
+) -> tuple[Strip, ...]:
+    """Cuts a pool along its first spatial axis, for images that do not fit in memory.
+
+    To pool the rows `strip.input` with the padding `strip.padding`, and all else as given here,
+    gives the rows `strip.output` of the result, bit for bit in strips of two rows and more (but
+    see docs/numerics.md). Strips overlap in the input as windows do.
+
+    Args:
+      spatial_shape: the sizes of the input's spatial axes, without batch and channels.
+      rows: how many rows of the output a strip has, at least 1. The last strip may have fewer,
+        or one more, for a single row that is left joins the strip before it.
+      kernel: as in `avg_pool2d`, and so are the others.
+      stride: see there.
+      padding: see there.
+      ceil_mode: see there.
+      dilation: see there.
+
+    Returns:
+      The strips, first to last, each with the slices `output` and `input` of the first spatial
+      axis, and `padding`, a (low, high) pair per spatial axis.
+
+    Raises:
+      TypeError, ValueError: as `avg_pool2d` does; if `rows` is not an int of at least 1.
+
+    >>> image = jnp.arange(40.0).reshape(1, 8, 5)
+    >>> strips = pool_strips((8, 5), 3, 3, 2, "SAME", ceil_mode=True)
+    >>> parts = [avg_pool2d(image[:, s.input], 3, 2, s.padding, ceil_mode=True) for s in strips]
+    >>> jnp.array_equal(jnp.concatenate(parts, axis=1), avg_pool2d(image, 3, 2, "SAME"))
+    Array(True, dtype=bool)
+    """
+    caller = Caller("pool_strips")
+    (rows,) = _ints(caller, "rows", rows, 1, minimum=1)
+    arguments = kernel, stride, padding, ceil_mode, dilation
+    windows = _windows_of(caller, spatial_shape, *arguments)
+    if not all(map(_is_int, spatial_shape)):
+        caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
+    window, size = windows[0], spatial_shape[0]
+    (low, high), *others = (w.pads(n) for w, n in zip(windows, spatial_shape, strict=True))
+    outputs = window.output_size(size)
+    # The last window may overhang under `ceil_mode`, and is then too long for a strip of its own.
+    starts = [*range(0, max(1, outputs - 1), rows), outputs]
+    strips = []
+    for first, past in pairwise(starts):
+        begin = first * window.stride - low
+        end = (past - 1) * window.stride - low + window.extent if past < outputs else size + high
+        pads = max(0, -begin), max(0, end - size)
+        inside = slice(max(0, begin), min(size, end))
+        strips.append(Strip(slice(first, past), inside, (pads, *others)))
+    return tuple(strips)
+
+
+def _windows_of(
+    caller: Caller, spatial_shape: Sequence[int], *arguments: Any
+) -> tuple[Window, ...]:
+    """One checked `Window` per axis of `spatial_shape`, in which it fits."""
     if not is_sequence(spatial_shape):
         caller.fail(TypeError, "spatial_shape", "be a sequence of sizes", spatial_shape)
     # Symbolic dimensions are told by the `scope` of names that they belong to.
@@ -259,11 +337,9 @@ def pool_output_shape(
         caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
     if not spatial_shape:
         caller.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
-    windows = parse_windows(
-        caller, len(spatial_shape), kernel, stride, padding, ceil_mode, dilation
-    )
+    windows = parse_windows(caller, len(spatial_shape), *arguments)
     check_sizes(caller, windows, spatial_shape, "spatial_shape", spatial_shape)
-    return tuple(w.output_size(size) for w, size in zip(windows, spatial_shape, strict=True))
+    return windows
 
 
 def _check_bool(caller: Caller, argument: str, value: bool) -> None:
