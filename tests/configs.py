@@ -1,9 +1,21 @@
 """Random whole configurations for the property tests."""
 
+from typing import NamedTuple
+
 from hypothesis import strategies as st
 from oracle import Adaptive, Config
 
 MOST_PIXELS = {1: 9, 2: 7, 3: 4}
+
+
+class Call(NamedTuple):
+    """A configuration and what it is called with."""
+
+    config: Config | Adaptive
+    dtype: str
+    mask: float | None  # the share of elements that are there
+    specials: float  # the share of NaN, infinities and negative zeros
+    seed: int
 
 
 @st.composite
@@ -34,6 +46,18 @@ def adaptive_configs(draw):
     spatial = draw(st.tuples(*[sizes] * ndim))
     output_size = draw(st.tuples(*[st.none() | sizes] * ndim))
     return Adaptive(spatial, output_size, draw(st.booleans()))
+
+
+def calls():
+    """Any call of any function on a small image."""
+    return st.builds(
+        Call,
+        st.one_of(configs(), configs(), configs(), adaptive_configs()),
+        st.sampled_from(["float32", "float32", "bfloat16", "float16"]),
+        st.sampled_from([None, None, None, 0.0, 0.3, 0.8, 1.0]),
+        st.sampled_from([0.0, 0.0, 0.1]),
+        st.integers(0, 2**32 - 1),
+    )
 
 
 @st.composite

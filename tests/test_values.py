@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+import soak
 from cases import pooling
 from configs import configs
 from hypothesis import Phase, given, settings
@@ -65,25 +66,11 @@ def test_full_cross_of_options(start):
         assert_same(pooled, x, config)
 
 
-@settings(max_examples=100, deadline=None, phases=[Phase.generate])
-@given(st.lists(configs(), min_size=20, max_size=20), st.integers(0, 2**32 - 1))
-def test_random_configurations(drawn, seed):
-    """100 programs of 20 configurations: value and gradient of each."""
-    inputs = [integers(config.shape(batch=(2,), channels=1), seed) for config in drawn]
-
-    def everything(xs):
-        results = []
-        for x, config in zip(xs, drawn, strict=True):
-            pooled, pullback = jax.vjp(pooling(config), x)
-            cotangent = jnp.cos(jnp.arange(pooled.size, dtype=jnp.float32)).reshape(pooled.shape)
-            results.append((pooled, cotangent, *pullback(cotangent)))
-        return results
-
-    for x, config, result in zip(inputs, drawn, jax.jit(everything)(inputs), strict=True):
-        pooled, cotangent, gradient = result
-        assert_same(pooled, x, config)
-        expected = oracle.transpose(cotangent, config)
-        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6, err_msg=repr(config))
+@settings(max_examples=soak.PROGRAMS, deadline=None, phases=[Phase.generate])
+@given(soak.programs)
+def test_random_calls(drawn):
+    """2,000 of them: value, gradient, transposed gradient; `python tests/soak.py` runs more."""
+    soak.check(drawn)
 
 
 def long_windows():
