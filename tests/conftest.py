@@ -1,7 +1,18 @@
-"""Fixtures that several files share."""
+"""No network for the tests, and fixtures that several files share."""
+
+import os
+from pathlib import Path
 
 import jax
 import pytest
+
+# Another sitecustomize, if the machine has one, is not run in what the tests start.
+NO_NETWORK = str(Path(__file__).parent / "no_network")
+if NO_NETWORK not in os.environ.get("PYTHONPATH", ""):
+    import no_network.sitecustomize  # noqa: F401  (workers of pytest-xdist have it from the path)
+
+    paths = [NO_NETWORK, os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""Importing and calling the package touches no network, and no test can."""
+
+import ast
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxpool
+
+FAR = ("192.0.2.1", 9)  # an address for documentation: nobody has it
+CALLS = """
+import jax.numpy as jnp
+import jaxpool, jaxpool.linen, jaxpool.nnx
+x = jnp.ones((1, 4, 4))
+jaxpool.avg_pool2d(x, 2)
+jaxpool.linen.AvgPool2d(2).apply({}, x)
+jaxpool.nnx.AdaptiveAvgPool2d(1)(x)
+"""
+CONNECTS = """
+import socket
+socket.socket().connect_ex(("127.0.0.1", 9))
+"""
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def socket_events(code):
+    """The names of all that `code` does with sockets, in a new interpreter."""
+    hook = "lambda event, _: event.startswith('socket.') and print(event)"
+    done = run(f"import sys\nsys.addaudithook({hook})\n{code}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_import_and_call_use_no_socket():
+    assert socket_events(CALLS) == []
+    assert "socket.connect" in socket_events(CONNECTS)  # it would have been seen
+
+
+def test_modules_that_the_package_uses():
+    """None of them for files, processes, the network or code from data, as SECURITY.md says."""
+    used = set()
+    for path in Path(jaxpool.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                used.add(node.module)
+            elif isinstance(node, ast.Name):
+                assert node.id not in {"open", "eval", "exec", "compile", "__import__"}
+    standard = {name for name in used if name.split(".")[0] in sys.stdlib_module_names}
+    assert standard <= {
+        "collections.abc",
+        "dataclasses",
+        "functools",
+        "itertools",
+        "math",
+        "numbers",
+        "textwrap",
+        "typing",
+    }
+    assert {name.split(".")[0] for name in used - standard} == {"flax", "jax", "jaxpool", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("event", "arguments"),
+    [
+        ("socket.connect", (None, FAR)),
+        ("socket.connect", (None, ("2001:db8::1", 9, 0, 0))),
+        ("socket.sendto", (None, FAR)),
+        ("socket.sendmsg", (None, FAR)),
+        ("socket.getaddrinfo", ("a.invalid", 9, 0, 0, 0)),
+        ("socket.getaddrinfo", (b"127.0.0.1.invalid", 9, 0, 0, 0)),
+        ("socket.gethostbyname", ("a.invalid",)),
+        ("socket.gethostbyaddr", (FAR[0],)),
+        ("socket.getnameinfo", (FAR,)),
+    ],
+)
+def test_the_tests_reach_no_other_machine(event, arguments):
+    """Nor does a process that they start; the events are what Python raises before it acts."""
+    with pytest.raises(RuntimeError, match="no network"):
+        sys.audit(event, *arguments)
+    code = f"import sys; sys.audit({event!r}, *{arguments!r})"
+    assert "RuntimeError: the tests use no network" in run(code).stderr
+
+
+def test_the_tests_reach_their_own_machine():
+    with socket.create_server(("localhost", 0)) as server:
+        socket.create_connection(server.getsockname()).close()
