@@ -1,8 +1,11 @@
-"""What a reader can copy runs: the README's Python blocks in order, and every docstring."""
+"""What a reader can copy runs: each page's Python blocks in order, and every docstring."""
 
 import doctest
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -12,7 +15,10 @@ import pytest
 import jaxpool
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+PAGES = {"README.md": (ROOT / "README.md").read_text()} | {
+    str(page.relative_to(ROOT)): page.read_text()
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+}
 MODULES = ["_window", "_avg_pool", "_adaptive", "_layers", "linen", "nnx"]
 
 
@@ -26,23 +32,46 @@ def test_docstrings(name):
     assert result.failed == 0
 
 
-@pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="Flax's error is another in old JAX")
-def test_readme_python_blocks():
+def assert_blocks_run(text):
     """One after the other in one namespace; a comment behind a line says what it prints."""
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) >= 4
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
     names = {}
     for block in blocks:
         printed = []
         names["print"] = lambda *values, printed=printed: printed.append(" ".join(map(str, values)))
-        exec(compile(block, "README.md", "exec"), names)
-        promised = re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE)
+        exec(compile(block, "block", "exec"), names)
+        promised = re.findall(r"^ *print\(.*\)  # (.*)$", block, re.MULTILINE)
         assert printed == promised
 
 
-def test_readme_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", README):
-        assert (ROOT / "".join(target)).exists(), target
+@pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="Flax's error is another in old JAX")
+def test_python_in_the_readme():
+    assert_blocks_run(PAGES["README.md"])
+
+
+@pytest.mark.skipif(not hasattr(jax, "shard_map"), reason="it has another name in old JAX")
+@pytest.mark.parametrize("name", [name for name in PAGES if "```python" in PAGES[name]][1:])
+def test_python_in_the_docs(name):
+    """In a process of its own, with 8 devices."""
+    code = f"import test_docs; test_docs.assert_blocks_run(test_docs.PAGES[{name!r}])"
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_and_pictures_exist(name):
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", PAGES[name]):
+        assert (page.parent / "".join(target)).exists(), target
 
 
 @pytest.mark.parametrize("name", jaxpool.__all__)
@@ -50,7 +79,7 @@ def test_every_public_name_is_documented(name):
     documentation = getattr(jaxpool, name).__doc__
     assert documentation
     assert ">>>" in documentation or "avg_pool" in documentation
-    assert name in README or name[:-2] + "1d/2d/3d" in README
+    assert name in PAGES["README.md"] or name[:-2] + "1d/2d/3d" in PAGES["README.md"]
 
 
 def test_the_changelog_has_the_version():
