@@ -1,0 +1,50 @@
+"""What docs/numerics.md promises: a value has the same bits, however it is asked for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, pooling
+
+
+def assert_same_bits(found, expected):
+    bits = np.uint32 if expected.dtype == np.float32 else np.uint16
+    found, expected = (np.asarray(a).view(bits) for a in (found, expected))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("config", CASES[::2])
+def test_values(config):
+    """Eager, jitted, mapped, looped, part of a larger batch, and beside a gradient."""
+    dtype = "bfloat16" if config.ndim != 2 else "float32"
+    x = jax.random.normal(jax.random.key(0), (3, *config.shape()), dtype)
+    f = pooling(config)
+    expected = f(x)
+    for found in (
+        jax.jit(f)(x),
+        jax.jit(jax.vmap(f))(x),
+        jnp.stack([f(one) for one in x]),
+        jax.jit(jax.grad(lambda x: (f(x).sum(), f(x)), has_aux=True))(x)[1],
+    ):
+        assert_same_bits(found, expected)
+
+
+@pytest.mark.parametrize("config", CASES[1::4])
+def test_values_under_a_mask(config):
+    """Which is an argument: by a constant XLA may divide in another way."""
+    x = jax.random.normal(jax.random.key(0), config.shape())
+    where = np.random.default_rng(0).random(x.shape) < 0.9
+
+    def f(x, where):
+        return pooling(config, where=where)(x)
+
+    expected = f(x, where)
+    assert_same_bits(jax.jit(f)(x, where), expected)
+    assert_same_bits(jax.jit(jax.vmap(f))(x, where), expected)
+
+
+@pytest.mark.parametrize("config", CASES[::4])
+def test_gradients_of_one_program(config):
+    x = jax.random.normal(jax.random.key(0), config.shape())
+    gradient = jax.jit(jax.grad(lambda x: jnp.nansum(pooling(config)(x) ** 2)))
+    assert_same_bits(gradient(x), gradient(x))
