@@ -102,6 +102,11 @@ def test_equal_and_hashable():
     assert len(set(adaptive)) == 2
 
 
+def test_printed_as_flax_prints_its_layers():
+    assert repr(jaxpool.AvgPool2d(3, 2)).startswith("AvgPool2d(\n    # attributes\n")
+    assert "    output_size = 7\n" in repr(jaxpool.AdaptiveAvgPool2d(7))
+
+
 def test_frozen_in_a_model():
     class Model(nn.Module):
         def setup(self):

@@ -128,3 +128,8 @@ def test_wrong_arguments_raise_when_constructed(name):
         layer(*[1] * (2 if "Adaptive" in name else 5))
     with pytest.raises(TypeError, match=rf"^{name}: `x` must be a JAX or NumPy array"):
         layer(1)([1.0])
+
+
+def test_printed_as_flax_prints_its_layers():
+    assert type(jaxpool.nnx.AvgPool2d(3)).__repr__ is nnx.Module.__repr__
+    assert "output_size=7" in repr(jaxpool.nnx.AdaptiveAvgPool2d(7)).replace(" ", "")

@@ -42,7 +42,9 @@ def assert_strips_make_up_one_call(config, rows, masked=False):
     for strip in strips:
         part = pooled(replace(config, padding=strip.padding), strip.input)
         found[(slice(None),) * axis + (strip.output,)] = part
-    tolerance = {"rtol": 1e-5, "atol": 1e-6} if rows == 1 else {"rtol": 0, "atol": 0}
+    tolerance = {"rtol": 0, "atol": 0}
+    if rows == 1 or jax.__version_info__ < (0, 10):  # old XLA divides by constants in its own way
+        tolerance = {"rtol": 1e-5, "atol": 1e-6}
     np.testing.assert_allclose(found, whole, **tolerance, err_msg=repr((config, rows)))
     return strips
 
