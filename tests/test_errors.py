@@ -1,5 +1,7 @@
 """Bad input raises at once: the right type, naming the function, the argument and the value."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -249,6 +251,38 @@ def test_a_kernel_larger_than_the_padded_input(options):
     options = {name: value for name, value in options.items() if name != "count_include_pad"}
     with pytest.raises(ValueError, match=r"^pool_output_shape: `kernel` must fit"):
         jaxpool.pool_output_shape((8, 8), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"kernel": (2, 2), "padding": (4, 4)},
+            "avg_pool2d: `padding` must be smaller than the kernel's extent on every side, got "
+            "padding=(4, 4) for kernel=(2, 2)",
+        ),
+        (
+            {"kernel": 2, "padding": 3, "dilation": 2},
+            "avg_pool2d: `padding` must be smaller than the kernel's extent on every side, got "
+            "padding=3 for kernel=2 and dilation=2",
+        ),
+        (
+            {"kernel": (9, 2), "padding": ((0, 0), (1, 1))},
+            "avg_pool2d: `kernel` must fit in the padded input, 8 + 0 + 0 along one axis, got "
+            f"kernel=(9, 2) for x={jax.ShapeDtypeStruct(X.shape, X.dtype)} in channels_first",
+        ),
+        (
+            {"kernel": 5, "dilation": 2, "data_format": "channels_first"},
+            "avg_pool2d: `kernel` must fit in the padded input, 8 + 0 + 0 along one axis, got "
+            "kernel=(5, 5) with dilation=2 for "
+            f"x={jax.ShapeDtypeStruct(X.shape, X.dtype)} in channels_first",
+        ),
+    ],
+)
+def test_messages_about_windows_word_for_word(options, message):
+    """Dilation is mentioned where there is one."""
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        jaxpool.avg_pool2d(X, **options)
 
 
 @pytest.mark.parametrize("argument", ["kernel", "stride", "padding", "dilation"])
