@@ -59,10 +59,10 @@ draws = st.tuples(
 )
 
 
-@settings(max_examples=20, deadline=None, phases=[Phase.generate])
+@settings(max_examples=5, deadline=None, phases=[Phase.generate])
 @given(st.lists(draws, min_size=20, max_size=20))
 def test_random_configurations_against_masked_arrays(drawn):
-    """20 programs of 20: any options, and a mask that is broadcast along any axes."""
+    """5 programs of 20: any options, and a mask that is broadcast along any axes."""
     assert_masked(drawn)
 
 
