@@ -282,9 +282,9 @@ def _bin_sum_jvp(
     """
     (tangent,) = tangents
     size = tangent.shape[axis]
-    cotangent = jax.eval_shape(lambda x: _bin_sum(x, axis, outputs), tangent)
-    (summed,) = jax.linear_transpose(lambda ct: _bin_sum(ct, axis, size), cotangent)(tangent)
-    return _bin_sum(*primals, axis, outputs), summed
+    pooled = _bin_sum(*primals, axis, outputs)  # which has the type of a cotangent, too
+    (summed,) = jax.linear_transpose(lambda ct: _bin_sum(ct, axis, size), pooled)(tangent)
+    return pooled, summed
 
 
 def _reduce_window(x: jax.Array, axes: Axes) -> jax.Array:
