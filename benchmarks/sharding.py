@@ -12,8 +12,8 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from math import prod
-from typing import Any, NamedTuple
+from itertools import product
+from typing import NamedTuple
 
 if __name__ == "__main__":  # before JAX counts its devices
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
@@ -58,6 +58,7 @@ WAYS = {
     "explicit": "`jax.jit` over a mesh of explicit axes",
     "shard_map": "`jax.shard_map`, borders exchanged as above",
 }
+HAS_EXPLICIT = hasattr(jax.sharding, "auto_axes")  # older JAX has no such meshes
 
 
 class Row(NamedTuple):
@@ -132,10 +133,10 @@ def of_shards(name: str, pool: Pool, mesh: Mesh, spec: P) -> Pool | None:
     elif not any(names):
         local = pool
     elif BINS.get(name, 1) > 1:
-        shards = [mesh.shape[name] if name else 1 for name in names]
+        outputs = [BINS[name] // (mesh.shape[axis] if axis else 1) for axis in names]
 
         def local(x: jax.Array) -> jax.Array:
-            return jaxpool.adaptive_avg_pool2d(x, [BINS[name] // n for n in shards])
+            return jaxpool.adaptive_avg_pool2d(x, outputs)
     else:
         return None
     return shard_map(local, mesh=mesh, in_specs=spec, out_specs=spec)
@@ -150,53 +151,54 @@ def compiled(
     f: Callable[..., jax.Array], arrays: Sequence[np.ndarray], mesh: Mesh, spec: P, explicit: bool
 ) -> tuple[list[int], np.ndarray]:
     """How many of each collective the program for arrays so sharded has, and what it gives."""
-    result = jax.eval_shape(f, *arrays)
-    placed = [jax.device_put(a, NamedSharding(mesh, fitting(spec, a.shape, mesh))) for a in arrays]
-    out = None if explicit else NamedSharding(mesh, fitting(spec, result.shape, mesh))
-    program = jax.jit(f, out_shardings=out).lower(*placed).compile()
-    text = program.as_text()
-    counts = [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES]
-    return counts, np.asarray(program(*placed))
+    with jax.set_mesh(mesh) if explicit else nullcontext():
+        result = jax.eval_shape(f, *arrays)
+        placed = [jax.device_put(a, fitting(spec, a.shape, mesh)) for a in arrays]
+        out = None if explicit else fitting(spec, result.shape, mesh)
+        program = jax.jit(f, out_shardings=out).lower(*placed).compile()
+        text = program.as_text()
+        counts = [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES]
+        return counts, np.asarray(program(*placed))
 
 
-def fitting(spec: P, shape: Sequence[int], mesh: Mesh) -> P:
-    """`spec` without the axes that are too short to divide."""
+def fitting(spec: P, shape: Sequence[int], mesh: Mesh) -> NamedSharding:
+    """Sharded by `spec`, but for the axes that are too short to divide."""
     pairs = zip(spec, shape, strict=False)  # the last axes may go without saying
-    return P(*[n if n and size % mesh.shape[n] == 0 else None for n, size in pairs])
+    names = [name if name and size % mesh.shape[name] == 0 else None for name, size in pairs]
+    return NamedSharding(mesh, P(*names))
 
 
-def rows(way: str) -> Iterator[Row]:
-    """All that is found in one way of sharding."""
-    explicit = way == "explicit"
-    for pool_name, pool, reference in pools():
-        x = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
+def rows(ways: Sequence[str]) -> Iterator[Row]:
+    """All that is found in these ways of sharding."""
+    x = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
+    for name, pool, reference in pools():
         value = np.asarray(jax.jit(pool)(x))
         cotangent = np.random.default_rng(1).standard_normal(value.shape, np.float32)
         gradient = np.asarray(jax.jit(pullback(pool))(x, cotangent))
-        for sharded, (devices, spec) in SHARDED.items():
+        directions = {
+            "forward": (lambda f: f, (x,), value),
+            "backward": (pullback, (x, cotangent), gradient),
+        }
+        for way, (sharded, (devices, spec)) in product(ways, SHARDED.items()):
+            explicit = way == "explicit"
             mesh = mesh_of(devices, explicit)
-            with jax.set_mesh(mesh) if explicit else nullcontext():
-                f = of_shards(pool_name, pool, mesh, spec) if way == "shard_map" else pool
-                if f is None:
-                    continue
-                directions = {
-                    "forward": (lambda f: f, (x,), value),
-                    "backward": (pullback, (x, cotangent), gradient),
-                }
-                for direction, (derive, arrays, expected) in directions.items():
-                    counts, found = compiled(derive(f), arrays, mesh, spec, explicit)
-                    others = None
-                    if reference and way == "jit":
-                        others, _ = compiled(derive(reference), arrays, mesh, spec, explicit)
-                    both_empty = np.isnan(found) & np.isnan(expected)  # windows under the mask
-                    apart = float(np.where(both_empty, 0, np.abs(found - expected)).max())
-                    yield Row(way, pool_name, sharded, direction, counts, others, apart)
+            f = of_shards(name, pool, mesh, spec) if way == "shard_map" else pool
+            if f is None:
+                continue
+            for direction, (derive, arrays, expected) in directions.items():
+                counts, found = compiled(derive(f), arrays, mesh, spec, explicit)
+                others = None
+                if reference and way == "jit":
+                    others, _ = compiled(derive(reference), arrays, mesh, spec, explicit)
+                both_empty = np.isnan(found) & np.isnan(expected)  # windows under the mask
+                apart = float(np.where(both_empty, 0, np.abs(found - expected)).max())
+                yield Row(way, name, sharded, direction, counts, others, apart)
 
 
 def mesh_of(devices: tuple[int, ...], explicit: bool) -> Mesh:
     """A mesh of all devices; "a" and "b" are its axes."""
     names = tuple("ab")[: len(devices)]
-    array = np.array(jax.devices()[: prod(devices)]).reshape(devices)
+    array = np.array(jax.devices()).reshape(devices)
     if explicit:
         return Mesh(array, names, axis_types=(jax.sharding.AxisType.Explicit,) * len(names))
     return Mesh(array, names)
@@ -212,8 +214,7 @@ def table(found: Sequence[Row]) -> str:
         cells = []
         for sharded in SHARDED:
             both = [row for row in found if (row.pool, row.sharded) == (name, sharded)]
-            shown = [counted(row.collectives) for row in both]
-            cells.append((shown[0] if len(set(shown)) == 1 else " / ".join(shown)) if both else "")
+            cells.append(" / ".join(dict.fromkeys(counted(row.collectives) for row in both)))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -231,14 +232,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args(arguments).json
-    has_explicit = hasattr(jax.sharding, "auto_axes")  # JAX 0.7 and later
-    ways = [way for way in WAYS if way != "explicit" or has_explicit]
-    found: dict[str, Any] = {way: list(rows(way)) for way in ways}
+    ways = [way for way in WAYS if way != "explicit" or HAS_EXPLICIT]
+    found = list(rows(ways))
     if as_json:
-        print(json.dumps([row for way in ways for row in found[way]]))
+        print(json.dumps(found))
         return
     for way in ways:
-        print(f"{WAYS[way]}:\n\n{table(found[way])}\n")
+        print(f"{WAYS[way]}:\n\n{table([row for row in found if row.way == way])}\n")
 
 
 if __name__ == "__main__":
