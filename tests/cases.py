@@ -1,5 +1,6 @@
 """One call of every kind, for the tests of transformations."""
 
+import jax.numpy as jnp
 import pytest
 from oracle import Adaptive, Config
 
@@ -10,6 +11,12 @@ def pooling(config, **options):
     """The call as a function of the array."""
     function = getattr(jaxpool, config.function)
     return lambda x: function(x, **config.arguments(), **options)
+
+
+def cotangent_of(pooled):
+    """A cotangent in which no two neighbours are equal."""
+    waves = jnp.cos(jnp.arange(pooled.size, dtype=jnp.float32))
+    return waves.reshape(pooled.shape).astype(pooled.dtype)
 
 
 FIXED = [

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
-from cases import pooling
+from cases import cotangent_of, pooling
 from configs import calls
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
@@ -66,8 +66,7 @@ def _results(call, arrays):
     """The value, a cotangent of it, its gradient; through the gradient's transpose the tangent."""
     x, tangent, where = arrays
     pooled, pullback = jax.vjp(pooling(call.config, where=where), x)
-    cotangent = jnp.cos(jnp.arange(pooled.size, dtype=jnp.float32)).reshape(pooled.shape)
-    cotangent = cotangent.astype(pooled.dtype)
+    cotangent = cotangent_of(pooled)
     (back,) = jax.linear_transpose(pullback, cotangent)((tangent,))
     return pooled, cotangent, *pullback(cotangent), back
 

@@ -4,21 +4,21 @@ import doctest
 import importlib
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
+from processes import run_python
 
 import jaxpool
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"README.md": (ROOT / "README.md").read_text()} | {
+PAGES = {
     str(page.relative_to(ROOT)): page.read_text()
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 }
+README = PAGES["README.md"]
 MODULES = ["_window", "_avg_pool", "_adaptive", "_layers", "linen", "nnx"]
 
 
@@ -47,7 +47,7 @@ def assert_blocks_run(text):
 
 @pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="Flax's error is another in old JAX")
 def test_python_in_the_readme():
-    assert_blocks_run(PAGES["README.md"])
+    assert_blocks_run(README)
 
 
 @pytest.mark.skipif(not hasattr(jax, "shard_map"), reason="it has another name in old JAX")
@@ -56,15 +56,7 @@ def test_python_in_the_docs(name):
     """In a process of its own, with 8 devices."""
     code = f"import test_docs; test_docs.assert_blocks_run(test_docs.PAGES[{name!r}])"
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
+    run_python("-c", code, cwd=Path(__file__).parent, env=environment)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -79,7 +71,7 @@ def test_every_public_name_is_documented(name):
     documentation = getattr(jaxpool, name).__doc__
     assert documentation
     assert ">>>" in documentation or "avg_pool" in documentation
-    assert name in PAGES["README.md"] or name[:-2] + "1d/2d/3d" in PAGES["README.md"]
+    assert name in README or name[:-2] + "1d/2d/3d" in README
 
 
 def test_the_changelog_has_the_version():

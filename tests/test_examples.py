@@ -1,21 +1,17 @@
 """The examples run as a reader runs them, and give what they promise."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(name, *arguments, folder):
     """What the example prints, run as a script in `folder`."""
-    command = [sys.executable, str(EXAMPLES / name), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_python(EXAMPLES / name, *arguments, cwd=folder)
 
 
 def assert_is_picture(path, pixels):

@@ -2,11 +2,11 @@
 
 import ast
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 import jaxpool
 
@@ -25,16 +25,10 @@ socket.socket().connect_ex(("127.0.0.1", 9))
 """
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-
 def socket_events(code):
     """The names of all that `code` does with sockets, in a new interpreter."""
     hook = "lambda event, _: event.startswith('socket.') and print(event)"
-    done = run(f"import sys\nsys.addaudithook({hook})\n{code}")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return run_python("-c", f"import sys\nsys.addaudithook({hook})\n{code}").split()
 
 
 def test_import_and_call_use_no_socket():
@@ -86,7 +80,8 @@ def test_the_tests_reach_no_other_machine(event, arguments):
     with pytest.raises(RuntimeError, match="no network"):
         sys.audit(event, *arguments)
     code = f"import sys; sys.audit({event!r}, *{arguments!r})"
-    assert "RuntimeError: the tests use no network" in run(code).stderr
+    with pytest.raises(AssertionError, match="RuntimeError: the tests use no network"):
+        run_python("-c", code)
 
 
 def test_the_tests_reach_their_own_machine():

@@ -1,9 +1,9 @@
 """The package: small to import, typed, and with its public names alone."""
 
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
+
+from processes import run_python
 
 import jaxpool
 
@@ -30,8 +30,7 @@ def imported(statement, *, without=()):
     """The modules that `statement` brings in, in a new interpreter where some can't be had."""
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in without)
     code = f"import sys; {blocked}{statement}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return set(run_python("-c", code).split())
 
 
 def test_import_brings_in_nothing_but_jax_and_flax_linen():

@@ -3,19 +3,18 @@
 import inspect
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import pytest
+from processes import run_python
 
 from benchmarks.sharding import COLLECTIVES, WAYS, Row, avg_pool_of_shards, table, with_neighbours
+from benchmarks.sharding import HAS_EXPLICIT as EXPLICIT
 
 ROOT = Path(__file__).parent.parent
 PERMUTE = COLLECTIVES.index("collective-permute")
 ALL_REDUCE = COLLECTIVES.index("all-reduce")
-EXPLICIT = hasattr(jax.sharding, "auto_axes")
 
 pytestmark = pytest.mark.xdist_group("sharding")  # one worker, so that the command runs once
 
@@ -23,10 +22,8 @@ pytestmark = pytest.mark.xdist_group("sharding")  # one worker, so that the comm
 @pytest.fixture(scope="module")
 def rows():
     """What `python -m benchmarks.sharding --json` finds."""
-    command = [sys.executable, "-m", "benchmarks.sharding", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    found = [Row(*row) for row in json.loads(done.stdout)]
+    found = json.loads(run_python("-m", "benchmarks.sharding", "--json", cwd=ROOT))
+    found = [Row(*row) for row in found]
     # 13 pools sharded in 5 ways, forward and backward; 3 pools in 3 ways have no shard_map.
     assert len(found) == (130 + 112 + 130 * EXPLICIT)
     return found
