@@ -213,11 +213,10 @@ def _divide(
         if pool.count_include_pad:
             divisor += count(True)[0] - count(False)[0]
         may_be_empty = True
-    if may_be_empty:  # total / 0 would do for the value, but not for the gradient
+    if may_be_empty:  # total / 0 would do for the value, but not for the tangent, which is 0
         divisor = jnp.asarray(divisor)
-        empty = divisor == 0
         # 0 / 0 is the NaN, for jax_debug_nans reports a constant one where nothing is empty.
-        return jnp.where(empty, 0 / divisor, total / jnp.where(empty, 1, divisor))
+        return jnp.where(divisor == 0, 0 / divisor, total / divisor)
     return total / divisor
 
 
