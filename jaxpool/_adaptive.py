@@ -16,8 +16,9 @@ def adaptive_avg_pool1d(
 ) -> jax.Array:
     """Averages `x` of shape (..., C, L) to (..., C, output_size). See `adaptive_avg_pool2d`.
 
-    >>> adaptive_avg_pool1d(jnp.arange(5.0).reshape(1, 5), 3)
-    Array([[0.5, 2. , 3.5]], dtype=float32)
+    Examples:
+      >>> adaptive_avg_pool1d(jnp.arange(5.0).reshape(1, 5), 3)
+      Array([[0.5, 2. , 3.5]], dtype=float32)
     """
     caller = Caller("adaptive_avg_pool1d")
     return average(caller, parse_adaptive(caller, 1, output_size, data_format), x, where)
@@ -57,11 +58,12 @@ def adaptive_avg_pool2d(
 
     Source: `torch.nn.functional.adaptive_avg_pool2d` of PyTorch.
 
-    >>> image = jnp.arange(16.0).reshape(1, 4, 4)
-    >>> adaptive_avg_pool2d(image, (None, 3))[0, 0]
-    Array([0.5, 1.5, 2.5], dtype=float32)
-    >>> adaptive_avg_pool2d(image, 1).shape
-    (1, 1, 1)
+    Examples:
+      >>> image = jnp.arange(16.0).reshape(1, 4, 4)
+      >>> adaptive_avg_pool2d(image, (None, 3))[0, 0]
+      Array([0.5, 1.5, 2.5], dtype=float32)
+      >>> adaptive_avg_pool2d(image, 1).shape
+      (1, 1, 1)
     """
     caller = Caller("adaptive_avg_pool2d")
     return average(caller, parse_adaptive(caller, 2, output_size, data_format), x, where)
@@ -76,8 +78,9 @@ def adaptive_avg_pool3d(
 ) -> jax.Array:
     """Averages `x` of shape (..., C, D, H, W) to a given size. See `adaptive_avg_pool2d`.
 
-    >>> adaptive_avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (4, 1, None)).shape
-    (2, 3, 4, 1, 8)
+    Examples:
+      >>> adaptive_avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (4, 1, None)).shape
+      (2, 3, 4, 1, 8)
     """
     caller = Caller("adaptive_avg_pool3d")
     return average(caller, parse_adaptive(caller, 3, output_size, data_format), x, where)

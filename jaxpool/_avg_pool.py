@@ -29,8 +29,9 @@ def avg_pool1d(
 ) -> jax.Array:
     """Averages `x` of shape (..., C, L) over windows. Arguments and errors: see `avg_pool2d`.
 
-    >>> avg_pool1d(jnp.arange(6.0).reshape(1, 6), 3)
-    Array([[1., 4.]], dtype=float32)
+    Examples:
+      >>> avg_pool1d(jnp.arange(6.0).reshape(1, 6), 3)
+      Array([[1., 4.]], dtype=float32)
     """
     caller = Caller("avg_pool1d")
     divisor = count_include_pad, ceil_mode, divisor_override
@@ -91,15 +92,16 @@ def avg_pool2d(
     and `divisor_override`; `AveragePool` of ONNX (opset 19) for `dilation` and the padding
     names; TensorFlow for where "SAME" puts the odd pixel.
 
-    >>> image = jnp.arange(16.0).reshape(1, 4, 4)
-    >>> avg_pool2d(image, 2)
-    Array([[[ 2.5,  4.5],
-            [10.5, 12.5]]], dtype=float32)
-    >>> avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False).shape
-    (1, 2, 2)
-    >>> avg_pool2d(image, 2, where=image < 3)
-    Array([[[0.5, 2. ],
-            [nan, nan]]], dtype=float32)
+    Examples:
+      >>> image = jnp.arange(16.0).reshape(1, 4, 4)
+      >>> avg_pool2d(image, 2)
+      Array([[[ 2.5,  4.5],
+              [10.5, 12.5]]], dtype=float32)
+      >>> avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False).shape
+      (1, 2, 2)
+      >>> avg_pool2d(image, 2, where=image < 3)
+      Array([[[0.5, 2. ],
+              [nan, nan]]], dtype=float32)
     """
     caller = Caller("avg_pool2d")
     divisor = count_include_pad, ceil_mode, divisor_override
@@ -122,8 +124,9 @@ def avg_pool3d(
 ) -> jax.Array:
     """Averages `x` of shape (..., C, D, H, W) over windows. The rest is as in `avg_pool2d`.
 
-    >>> avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (2, 4, 4)).shape
-    (2, 3, 4, 2, 2)
+    Examples:
+      >>> avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (2, 4, 4)).shape
+      (2, 3, 4, 2, 2)
     """
     caller = Caller("avg_pool3d")
     divisor = count_include_pad, ceil_mode, divisor_override

@@ -115,11 +115,12 @@ class AvgPool2d(_AvgPool):
       TypeError, ValueError: when constructed, if an argument is wrong; when called, if `x` or
         `where` does not suit. As `jaxpool.avg_pool2d` does.
 
-    >>> pool = AvgPool2d(3, 2, padding=1)
-    >>> pool(jax.numpy.ones((32, 64, 112, 112))).shape
-    (32, 64, 56, 56)
-    >>> AvgPool2d(3).stride
-    3
+    Examples:
+      >>> pool = AvgPool2d(3, 2, padding=1)
+      >>> pool(jax.numpy.ones((32, 64, 112, 112))).shape
+      (32, 64, 56, 56)
+      >>> AvgPool2d(3).stride
+      3
     """
 
     ndim = 2
@@ -144,8 +145,9 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     there is a mask, `where`. The rest is as in `AvgPool2d`: no parameters, the layout to be
     given between Flax's layers, errors when constructed.
 
-    >>> AdaptiveAvgPool2d(1, data_format="channels_last")(jax.numpy.ones((8, 7, 7, 512))).shape
-    (8, 1, 1, 512)
+    Examples:
+      >>> AdaptiveAvgPool2d(1, data_format="channels_last")(jax.numpy.ones((8, 7, 7, 512))).shape
+      (8, 1, 1, 512)
     """
 
     ndim = 2

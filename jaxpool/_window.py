@@ -247,10 +247,11 @@ def pool_output_shape(
     Raises:
       TypeError, ValueError: as `avg_pool2d` does.
 
-    >>> pool_output_shape((224, 224), 3, 2, 1)
-    (112, 112)
-    >>> pool_output_shape((112, 112), 3, 2, ceil_mode=True)
-    (56, 56)
+    Examples:
+      >>> pool_output_shape((224, 224), 3, 2, 1)
+      (112, 112)
+      >>> pool_output_shape((112, 112), 3, 2, ceil_mode=True)
+      (56, 56)
     """
     caller = Caller("pool_output_shape")
     arguments = kernel, stride, padding, ceil_mode, dilation
@@ -299,11 +300,12 @@ def pool_strips(
     Raises:
       TypeError, ValueError: as `avg_pool2d` does; if `rows` is not an int of at least 1.
 
-    >>> image = jnp.arange(40.0).reshape(1, 8, 5)
-    >>> strips = pool_strips((8, 5), 3, 3, 2, "SAME", ceil_mode=True)
-    >>> parts = [avg_pool2d(image[:, s.input], 3, 2, s.padding, ceil_mode=True) for s in strips]
-    >>> jnp.array_equal(jnp.concatenate(parts, axis=1), avg_pool2d(image, 3, 2, "SAME"))
-    Array(True, dtype=bool)
+    Examples:
+      >>> image = jnp.arange(40.0).reshape(1, 8, 5)
+      >>> strips = pool_strips((8, 5), 3, 3, 2, "SAME", ceil_mode=True)
+      >>> parts = [avg_pool2d(image[:, s.input], 3, 2, s.padding, ceil_mode=True) for s in strips]
+      >>> jnp.array_equal(jnp.concatenate(parts, axis=1), avg_pool2d(image, 3, 2, "SAME"))
+      Array(True, dtype=bool)
     """
     caller = Caller("pool_strips")
     (rows,) = _ints(caller, "rows", rows, 1, minimum=1)
