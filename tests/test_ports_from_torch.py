@@ -1,0 +1,116 @@
+"""docs/migration/pytorch.md keeps its word: with PyTorch, or with the numbers that it gave.
+
+The latter are those of golden/make_torch_blocks.py, for the three blocks that the page ports.
+"""
+
+import re
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_docs import assert_blocks_run
+
+import jaxpool
+
+PAGE = (Path(__file__).parents[1] / "docs" / "migration" / "pytorch.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+ROWS = re.findall(r"^\| `((?:nn|F|torch)\..*)` \| (?:`(.*)` )?\| `(.*)` \|$", PAGE, re.MULTILINE)
+SHAPES = {"1": (2, 3, 13), "2": (2, 3, 8, 9), "3": (2, 3, 4, 5, 6)}
+
+GOLDEN = np.load(Path(__file__).with_name("golden") / "torch_blocks.npz")
+BLOCKS = {"PoolBranch": {"features": 7}, "Shortcut": {"features": 7}, "PoolMixer": {}}
+
+
+def golden(prefix):
+    """All arrays whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): GOLDEN[name] for name in GOLDEN if name.startswith(prefix)}
+
+
+def ported():
+    """What the page defines for Flax, in the one piece of code that does, without PyTorch."""
+    (definitions,) = [code for code in PYTHON if "import flax.linen" in code]
+    assert "torch." not in definitions
+    names = {}
+    exec(compile(definitions, "page", "exec"), names)
+    return names
+
+
+def channels_last(x):
+    return jnp.moveaxis(x, 1, -1)
+
+
+def channels_first(x):
+    return jnp.moveaxis(x, -1, 1)
+
+
+def assert_close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_values_and_gradients(name):
+    names = ported()
+    block, convert = names[name](**BLOCKS[name]), names["convert"]
+    variables = convert(golden(f"{name}/before/"))
+    initial = jax.eval_shape(block.init, jax.random.key(0), channels_last(GOLDEN[f"{name}/x"]))
+    assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, initial)
+    y, pullback = jax.vjp(
+        lambda x: channels_first(block.apply(variables, channels_last(x))), GOLDEN[f"{name}/x"]
+    )
+    assert_close(y, GOLDEN[f"{name}/y"])
+    assert_close(pullback(GOLDEN[f"{name}/cotangent"])[0], GOLDEN[f"{name}/gradient"])
+
+
+@pytest.mark.parametrize("name", ["PoolBranch", "Shortcut"])
+def test_a_step_of_training(name):
+    names = ported()
+    block, convert = names[name](**BLOCKS[name]), names["convert"]
+    before, after = (convert(golden(f"{name}/{when}/")) for when in ("before", "after"))
+    y, updated = block.apply(
+        before, channels_last(GOLDEN[f"{name}/x"]), train=True, mutable=["batch_stats"]
+    )
+    assert_close(channels_first(y), GOLDEN[f"{name}/trained"])
+    n = y.size // y.shape[-1]
+    (old,), (theirs,), (ours,) = (v["batch_stats"].values() for v in (before, after, updated))
+    assert_close(ours["mean"], theirs["mean"])
+    assert_close((ours["var"] - 0.9 * old["var"]) * n / (n - 1), theirs["var"] - 0.9 * old["var"])
+
+
+@pytest.mark.parametrize("ndim", range(4))
+def test_weights_of_any_rank(ndim):
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((4, 3, 2, 5, 1)[: 2 + ndim], np.float32)  # of Linear if ndim is 0
+    x = rng.standard_normal(weight.shape[1:], np.float32)
+    window = {"kernel_size": x.shape[1:], "padding": "VALID"} if ndim else {}
+    layer = (nn.Conv if ndim else nn.Dense)(4, use_bias=False, **window)
+    y = layer.apply(ported()["convert"]({"weight": weight}), jnp.moveaxis(x, 0, -1)[None])
+    assert_close(y.ravel(), np.tensordot(weight, x, x.ndim))
+
+
+def test_python_in_the_page():
+    pytest.importorskip("torch")
+    assert_blocks_run(PAGE)
+
+
+def test_the_tables_were_read():
+    assert len(ROWS) == 30
+    assert len({theirs for theirs, _, _ in ROWS}) == 15
+
+
+@pytest.mark.parametrize(("theirs", "layer", "function"), ROWS)
+def test_a_row_of_the_tables(theirs, layer, function):
+    torch = pytest.importorskip("torch")
+    (ndim,) = set(re.findall(r"(\d)d", function)) or {"2"}
+    x = np.random.default_rng(0).standard_normal(SHAPES[ndim], np.float32)
+    names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional, "x": torch.tensor(x)}
+    expected = eval(theirs, names)
+    expected = expected(names["x"]) if callable(expected) else expected
+    last = "**last" in function or ".mean((1, 2))" in function
+    x = channels_last(x) if last else jnp.asarray(x)
+    names = {**vars(jaxpool), "x": x, "last": {"data_format": "channels_last"}}
+    results = [eval(function, names)] + ([eval(layer, names)(x)] if layer else [])
+    for result in results:
+        assert_close(channels_first(result) if last and result.ndim > 2 else result, expected)
