@@ -1,0 +1,186 @@
+"""Measures how far off averages are by rounding, library by library, and draws it.
+
+Each library averages the same numbers, drawn between 0 and 1 and rounded to the dtype, over
+windows of k x k: global pools, where the image is the window, and windows that slide by one pixel
+over an image that is a little larger. An error is the distance from NumPy's float64 mean of the
+same numbers as a fraction of it; a figure is the mean error of many windows. A library that is not
+installed is left out.
+
+    python docs/figures/errors.py [--picture docs/images/errors.svg]
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+from jax import lax
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import jaxpool
+
+KERNELS = (2, 3, 7, 14, 28, 56, 112, 224)
+DTYPES = ("bfloat16", "float16", "float32")
+DRAWN = DTYPES[:2]
+PIXELS = 4_000_000  # as many images as have so many in all, if that is neither few nor very many
+SLIDES = 2  # how many pixels an image is larger than the windows that slide over it
+STYLE = {
+    "svg.fonttype": "none",  # text stays text, in the reader's font
+    "svg.hashsalt": "jaxpool",  # the same names in the file each time
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # which every matplotlib has; then any without serifs
+    "font.size": 11,
+}
+
+
+def jaxpool_(x: jax.Array, kernel: int) -> jax.Array:
+    """`jaxpool.avg_pool2d`."""
+    return jaxpool.avg_pool2d(x, kernel, 1, data_format="channels_last")
+
+
+def flax(x: jax.Array, kernel: int) -> jax.Array:
+    """`flax.linen.avg_pool`, of stride 1 by default."""
+    from flax import linen
+
+    return linen.avg_pool(x, (kernel, kernel))
+
+
+def reduce_window(x: jax.Array, kernel: int) -> jax.Array:
+    """`lax.reduce_window` as one writes it by hand."""
+    window = 1, kernel, kernel, 1
+    return lax.reduce_window(x, 0.0, lax.add, window, (1,) * 4, "VALID") / kernel**2
+
+
+def torch(x: jax.Array, kernel: int) -> np.ndarray:
+    """`torch.nn.functional.avg_pool2d`; its result in float32, which NumPy has as well."""
+    import torch
+
+    # Every number of 16 bits is one of float32: nothing is rounded on the way there and back.
+    given = torch.tensor(np.asarray(x, np.float32)).to(getattr(torch, x.dtype.name))
+    pooled = torch.nn.functional.avg_pool2d(given.movedim(-1, 1), kernel, 1)
+    return pooled.movedim(1, -1).float().numpy()
+
+
+class Library(NamedTuple):
+    """Who averages, under which name, and how its points look."""
+
+    name: str
+    pool: Callable[[Any, int], Any]
+    style: dict[str, Any]
+
+
+# Two and two of them give the same numbers, so a small marker lies in a large one.
+HOLLOW = {"markerfacecolor": "none", "markersize": 11, "linestyle": "none"}
+LIBRARIES = (
+    Library("flax.linen.avg_pool", flax, {"color": "black", "marker": "s", **HOLLOW}),
+    Library("lax.reduce_window", reduce_window, {"color": "0.45", "marker": "D", "linestyle": ":"}),
+    Library("PyTorch", torch, {"color": "0.45", "marker": "^", **HOLLOW, "markersize": 13}),
+    Library("jaxpool", jaxpool_, {"color": "black", "marker": "o", "linestyle": "-"}),
+)
+SLIDING = {"color": "0.45", "linestyle": "--"}
+
+
+def measure(library: Library, dtype: str, kernel: int, sliding: bool = False) -> float:
+    """The mean relative error over many windows of `kernel` x `kernel`."""
+    images, size = max(8, min(2000, PIXELS // kernel**2)), kernel
+    if sliding:
+        images, size = max(4, images // (SLIDES + 1) ** 2), kernel + SLIDES
+    rng = np.random.default_rng(kernel)
+    x = jnp.asarray(rng.random((images, size, size, 1), np.float32), dtype)
+    numbers = np.asarray(x).astype(np.float64)
+    starts = range(size - kernel + 1)
+    exact = [
+        [numbers[:, i : i + kernel, j : j + kernel].mean((1, 2)) for j in starts] for i in starts
+    ]
+    exact = np.moveaxis(exact, 2, 0)
+    pooled = np.asarray(library.pool(x, kernel)).astype(np.float64)
+    return float(np.mean(np.abs(pooled - exact) / exact))
+
+
+def measure_all(
+    kernels: Sequence[int], sliding: bool = False
+) -> dict[str, dict[tuple[str, int], float]]:
+    """The errors of each library that is installed, by dtype and kernel."""
+    errors = {}
+    for library in LIBRARIES:
+        measured = partial(measure, library, sliding=sliding)
+        try:
+            errors[library.name] = {(d, k): measured(d, k) for d in DTYPES for k in kernels}
+        except ImportError:
+            print(f"{library.name} is not installed")
+    return errors
+
+
+def table(title: str, errors: dict[str, dict[tuple[str, int], float]]) -> str:
+    """The errors as text, a line for each dtype and kernel."""
+    lines = [title, f"{'':16}" + "".join(f"{name:>21}" for name in errors)]
+    for dtype, k in next(iter(errors.values())):
+        figures = "".join(f"{found[dtype, k]:21.1e}" for found in errors.values())
+        lines.append(f"{dtype:9}{f'{k}x{k}':7}" + figures)
+    return "\n".join(lines)
+
+
+def panel(axes: Axes, dtype: str, single: dict[str, Any], sliding: dict[str, Any]) -> None:
+    """Draws the errors in one dtype over the size of the window."""
+
+    def points(errors: dict[tuple[str, int], float]) -> tuple[list[int], list[float]]:
+        kernels = [k for d, k in errors if d == dtype]
+        return kernels, [errors[dtype, k] for k in kernels]
+
+    axes.set_title(dtype, loc="left", fontsize=13, fontweight="bold")
+    for library in LIBRARIES:
+        if library.name in single:
+            style = {"markersize": 5, **library.style}
+            axes.plot(*points(single[library.name]), **style, label=library.name)
+        if library.pool is reduce_window:
+            label = "the two above, windows that slide"
+            axes.plot(*points(sliding[library.name]), **SLIDING, label=label)
+    axes.set(xscale="log", yscale="log", ylim=(1e-4, 2), ylabel="mean relative error")
+    kernels = list(dict.fromkeys(k for _, k in single["jaxpool"]))
+    axes.set_xticks(kernels, kernels)
+    axes.set_xticks([], minor=True)
+    axes.set_yticks([1, 0.1, 0.01, 0.001, 0.0001], ["100%", "10%", "1%", "0.1%", "0.01%"])
+    axes.set_yticks([], minor=True)
+    axes.grid(axis="y", color="0.7", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw(single: dict[str, Any], sliding: dict[str, Any], path: Path) -> None:
+    """Draws and saves what was measured: a panel for each dtype of 16 bits."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 6.3), layout="constrained")
+        panels = figure.subplots(len(DRAWN), 1, sharex=True)
+        for axes, dtype in zip(panels, DRAWN, strict=True):
+            panel(axes, dtype, single, sliding)
+        panels[-1].set_xlabel("k, of windows of k x k")
+        figure.legend(
+            *panels[0].get_legend_handles_labels(),
+            loc="outside upper left",
+            frameon=False,
+            fontsize=11,
+            handlelength=2.6,
+        )
+        figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, prints the tables, and draws the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--picture", type=Path, default=Path("docs/images/errors.svg"))
+    parser.add_argument("--kernels", type=int, nargs="+", default=KERNELS, metavar="K")
+    options = parser.parse_args(arguments)
+    single, sliding = (measure_all(options.kernels, slides) for slides in (False, True))
+    print(table("Mean relative error, global pools", single))
+    print(table("Mean relative error, windows that slide", sliding))
+    draw(single, sliding, options.picture)
+    print(f"saved {options.picture}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The site's figures are drawn by their scripts, and its pages say what these measure."""
+
+import re
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from processes import run_python
+
+import jaxpool
+
+ROOT = Path(__file__).parent.parent
+FIGURES = ROOT / "docs" / "figures"
+IMAGES = ROOT / "docs" / "images"
+PAGES = {
+    name: (ROOT / f"docs/{name}.md").read_text() for name in ("numerics", "performance", "masks")
+}
+sys.path.insert(0, str(FIGURES))
+import errors  # noqa: E402
+
+BY_NAME = {library.name: library for library in errors.LIBRARIES}
+NAMES = list(BY_NAME)
+old_xla = pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="it adds otherwise in old JAX")
+
+
+def words(name):
+    """The text of a page in one line."""
+    return " ".join(PAGES[name].split())
+
+
+def error(name, *case):
+    """What the script measures for a library; a test that needs one that is missing is skipped."""
+    try:
+        return errors.measure(BY_NAME[name], *case)
+    except ImportError:
+        pytest.skip(f"{name} is not installed")
+
+
+def assert_is_chart(path):
+    """A picture of vectors and text, of nothing but black, white and greys, and not large."""
+    text = path.read_text()
+    assert len(text) < 100_000
+    assert "<svg" in text
+    assert "<text" in text
+    assert "sans-serif" in text
+    assert "<image" not in text
+    assert "<dc:date>" not in text
+    colours = set(re.findall(r"#([0-9a-f]{6})\b", text))
+    assert all(c[:2] == c[2:4] == c[4:] for c in colours), colours
+
+
+def test_errors_are_drawn_the_same_each_time(tmp_path):
+    printed = []
+    for name in ("first.svg", "second.svg"):
+        arguments = "--picture", tmp_path / name, "--kernels", 2, 3
+        printed.append(run_python(FIGURES / "errors.py", *arguments, cwd=tmp_path))
+    first, second = ((tmp_path / name).read_text() for name in ("first.svg", "second.svg"))
+    assert first == second
+    assert_is_chart(tmp_path / "first.svg")
+    for name in NAMES:
+        assert (f">{name}<" in first) != (f"{name} is not installed" in printed[0])
+    for dtype in errors.DTYPES:
+        for k in (2, 3):
+            assert len(re.findall(rf"^{dtype} +{k}x{k} ", printed[0], re.MULTILINE)) == 2
+    assert re.search(r"^bfloat16 +2x2 .* 1\.[345]e-03$", printed[0], re.MULTILINE)
+
+
+def test_the_committed_errors_name_every_library():
+    assert_is_chart(IMAGES / "errors.svg")
+    drawn = (IMAGES / "errors.svg").read_text()
+    for name in (*NAMES, *errors.DRAWN, *map(str, errors.KERNELS)):
+        assert f">{name}<" in drawn
+
+
+def test_a_library_that_is_missing_is_left_out(tmp_path, monkeypatch):
+    def missing(*_):
+        raise ImportError
+
+    libraries = [library._replace(pool=missing) for library in errors.LIBRARIES[:1]]
+    monkeypatch.setattr(
+        errors, "LIBRARIES", (*libraries, *errors.LIBRARIES[1:2], BY_NAME["jaxpool"])
+    )
+    single, sliding = (errors.measure_all([2], slides) for slides in (False, True))
+    assert list(single) == NAMES[1::2]
+    errors.draw(single, sliding, tmp_path / "errors.svg")
+    assert f">{NAMES[0]}<" not in (tmp_path / "errors.svg").read_text()
+
+
+@old_xla
+@pytest.mark.parametrize(
+    ("dtype", "kernel", "sliding", "said"),
+    [
+        ("bfloat16", 2, False, 0.002),
+        ("bfloat16", 14, False, 0.011),
+        ("bfloat16", 28, False, 0.35),
+        ("bfloat16", 224, False, 0.50),
+        ("bfloat16", 224, True, 0.99),
+        ("float16", 28, False, 0.003),
+        ("float16", 224, True, 0.08),
+    ],
+)
+def test_errors_of_reduce_window_are_those_that_the_page_says(dtype, kernel, sliding, said):
+    case = dtype, kernel, sliding
+    measured = error("lax.reduce_window", *case)
+    assert measured == pytest.approx(said, rel=0.15)
+    assert error("flax.linen.avg_pool", *case) == pytest.approx(measured, rel=0.01)
+    assert f" {said:.1%} ".replace(".0%", "%") in re.sub("[,;]", " ", words("numerics"))
+
+
+@pytest.mark.parametrize(("dtype", "said"), [("bfloat16", 0.0015), ("float16", 0.00018)])
+@pytest.mark.parametrize("kernel", [2, 14, 224])
+def test_errors_of_jaxpool_are_those_that_the_page_says(dtype, kernel, said):
+    for sliding in (False, True):
+        measured = error("jaxpool", dtype, kernel, sliding)
+        assert measured == pytest.approx(said, rel=0.15)
+    assert f"{100 * said:.3g}%" in words("numerics")
+
+
+@pytest.mark.parametrize("dtype", errors.DRAWN)
+def test_pytorch_agrees_with_jaxpool_in_16_bits(dtype):
+    assert error("PyTorch", dtype, 14) == pytest.approx(error("jaxpool", dtype, 14), rel=0.01)
+
+
+@old_xla
+@pytest.mark.parametrize("label", ["Flax, `lax.reduce_window`", "PyTorch", "jaxpool"])
+def test_errors_in_float32_are_those_of_the_table(label):
+    (row,) = re.findall(rf"^\| {re.escape(label)} \| (.+) \|$", PAGES["numerics"], re.MULTILINE)
+    name = "lax.reduce_window" if "Flax" in label else label
+    for kernel, said in zip((3, 14, 56, 224), row.split(" | "), strict=True):
+        assert error(name, "float32", kernel, True) == pytest.approx(float(said), rel=0.2)
+
+
+def test_masks(tmp_path):
+    """The pictures are drawn; what they show is what the page says."""
+    printed = run_python(FIGURES / "masks.py", "--folder", tmp_path, cwd=tmp_path)
+    assert (tmp_path / "masks_batch.webp").read_bytes()[8:12] == b"WEBP"
+    assert_is_chart(tmp_path / "masks_sensor.svg")
+    page = words("masks")
+
+    off = {
+        way: [float(n) for n in found.split(", ")]
+        for way, found in re.findall(
+            r"^global averages, (.+?) +off by (.+) grey levels$", printed, re.MULTILINE
+        )
+    }
+    assert off["where=there"] == [0, 0, 0]
+    first, second, third = off["padding as 0"]
+    assert f"off by {first}, {second} and {third} grey levels" in page
+
+    found = re.findall(
+        r"^daily averages, (.+?) +off by ([\d.]+) degrees, (\d+)% lost$", printed, re.MULTILINE
+    )
+    daily = {way: (float(degrees), int(lost)) for way, degrees, lost in found}
+    assert f"the averages are off by {daily['missing as 0'][0]} degrees" in page
+    assert f"With NaN, {daily['missing as NaN'][1]}% of them are NaN" in page
+    degrees, lost = daily["where=measured"]
+    assert f"off by {degrees} degrees, and those {lost}% are lost" in page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_is_described_and_there(name):
+    pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)(\{[^}]*\})?", PAGES[name])
+    assert pictures or name == "performance"  # whose picture is the README's
+    for text, target, attributes in pictures:
+        assert len(text) > 100
+        assert (ROOT / "docs" / target).is_file()
+        assert (".chart" in attributes) == target.endswith(".svg")
+
+
+@pytest.mark.parametrize("name", ["masks_sensor.svg", "errors.svg"])
+def test_charts_survive_being_inverted(name):
+    assert_is_chart(IMAGES / name)
+
+
+def test_additions_are_those_of_the_table():
+    rows = dict(re.findall(r"^\| (k|one by one|jaxpool) \| (.+) \|$", PAGES["performance"], re.M))
+    columns = [[int(n) for n in row.split(" | ")] for row in rows.values()]
+    for k, one_by_one, ours in zip(*columns, strict=True):
+        assert one_by_one == k * k - 1
+        image = jax.ShapeDtypeStruct((1, 4096, 4096), jnp.float32)
+        pooled = jax.jit(lambda x, k=k: jaxpool.avg_pool2d(x, k, 1, "SAME")).lower(image)
+        assert int(pooled.cost_analysis()["flops"] / 4096**2 - 1) == ours
+
+
+def test_what_the_benchmark_can_be_told():
+    """Each option of the page is one, and each of the benchmark's is on the page."""
+    options = set(re.findall(r"--[a-z]+", run_python("-m", "benchmarks", "--help", cwd=ROOT)))
+    page = set(re.findall(r"`(--[a-z]+)", PAGES["performance"]))
+    assert page == options - {"--help"}
+
+
+def test_ratios_are_those_of_the_source():
+    """What the page says of why a sum is lowered so stands in the comments of _sum.py."""
+    source = (ROOT / "jaxpool" / "_sum.py").read_text()
+    for ratio in re.findall(r"\b[\d.]+x(?= (?:as|for|to)\b|\))", PAGES["performance"]):
+        assert re.search(rf"\b{re.escape(ratio)}\b", source), ratio
