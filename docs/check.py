@@ -1,0 +1,162 @@
+"""Opens every page of the built site in Chromium, as readers do, and says what is wrong with it.
+
+    python docs/check.py [site] [--screenshots FOLDER] [--browser chromium]
+
+On a desktop and on a phone, light and dark: errors in the console, what does not load or comes
+from elsewhere, links to pages or places that there are not, pages wider than the screen or heavier
+than 1 MB, images without words, and a search that finds nothing.
+"""
+
+import argparse
+import functools
+import http.server
+import shutil
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urldefrag
+
+from playwright.sync_api import Browser, Error, Page, Request, sync_playwright
+
+SIZES = {"desktop": (1280, 900), "phone": (375, 812)}
+SCHEMES = ("light", "dark")
+MOST_BYTES = 1_000_000
+SEARCHED = "ceil_mode"
+
+
+class Visit(NamedTuple):
+    """What one page was like in one window."""
+
+    links: list[str]
+    anchors: set[str]
+    size: int
+    problems: list[str]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address at which the files of `folder` can be read."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def visit(browser: Browser, base: str, name: str, size: str, scheme: str, picture: Path) -> Visit:
+    """Opens the page `name` in a window of its own, and looks at it."""
+    width, height = SIZES[size]
+    viewport = {"width": width, "height": height}
+    context = browser.new_context(viewport=viewport, color_scheme=scheme)  # nothing cached
+    page = context.new_page()
+    problems: list[str] = []
+    loaded: list[int] = []
+
+    def finished(request: Request) -> None:
+        loaded.append(request.sizes()["responseBodySize"])
+        if not request.url.startswith((base, "data:", "blob:")):
+            problems.append(f"loads {request.url}")
+
+    page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: problems.append(f"does not load {request.url}"))
+    page.on("requestfinished", finished)
+    page.goto(base + name, wait_until="networkidle")
+    for image in page.locator("img").all():  # those further down load when they are seen
+        image.scroll_into_view_if_needed()
+    page.wait_for_load_state("networkidle")
+    problems += page.evaluate(LOOKED_FOR)
+    links = page.evaluate("[...document.links].map(link => link.href)")
+    anchors = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
+    if name == "index.html":
+        problems += search(page)
+    if picture.parent.is_dir():
+        page.goto(base + name)
+        page.screenshot(path=picture, full_page=True)
+    context.close()
+    if sum(loaded) > MOST_BYTES:
+        problems.append(f"loads {sum(loaded):,} bytes")
+    return Visit(links, anchors, sum(loaded), problems)
+
+
+LOOKED_FOR = """() => {
+  const problems = []
+  const {scrollWidth, clientWidth} = document.documentElement
+  if (scrollWidth > clientWidth) problems.push(`is ${scrollWidth - clientWidth} pixels too wide`)
+  for (const image of document.images) {
+    if (!image.naturalWidth) problems.push(`has a broken image ${image.src}`)
+    if (!image.alt) problems.push(`has no words for ${image.src}`)
+  }
+  for (const drawing of document.querySelectorAll("figure svg"))
+    if (!drawing.ariaLabel) problems.push("has no words for a drawing")
+  return problems
+}"""
+
+
+def search(page: Page) -> list[str]:
+    """What is wrong with the search, which is done in the browser."""
+    try:
+        page.keyboard.press("/")
+        page.wait_for_function("document.activeElement.classList.contains('md-search__input')")
+        page.keyboard.type(SEARCHED)
+        page.locator(".md-search-result__link:visible").first.wait_for(timeout=20_000)
+    except Error:
+        return [f"search for {SEARCHED} finds nothing"]
+    return []
+
+
+def dead_links(base: str, visits: dict[str, Visit]) -> Iterator[tuple[str, str]]:
+    """Pages, and links on them within the site that lead nowhere."""
+    for name, seen in visits.items():
+        for link in seen.links:
+            address, anchor = urldefrag(link)
+            if not address.startswith(base):
+                continue
+            target = unquote(address.removeprefix(base)) or "index.html"
+            if target not in visits:
+                yield name, f"links to {target}, which there is not"
+            elif anchor and unquote(anchor) not in visits[target].anchors:
+                yield name, f"links to {target}#{anchor}, a place that there is not"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints a line for each page, and what is wrong; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("site", type=Path, nargs="?", default=Path("site"))
+    parser.add_argument("--screenshots", type=Path, default=Path())
+    parser.add_argument("--browser", default=shutil.which("chromium"))
+    options = parser.parse_args(arguments)
+    names = sorted(str(path.relative_to(options.site)) for path in options.site.rglob("*.html"))
+    if not names:
+        parser.error(f"no pages in {options.site}: run mkdocs build first")
+    problems = []
+    with serving(options.site) as base, sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=options.browser, args=flags)
+        for size, scheme in product(SIZES, SCHEMES):
+            visits = {}
+            for name in names:
+                picture = options.screenshots / f"{Path(name).stem}-{size}-{scheme}.png"
+                visits[name] = visit(browser, base, name, size, scheme, picture)
+                window = f"{name} on a {size}, {scheme}"
+                print(f"{window:48}  {visits[name].size / 1000:4.0f} kB", flush=True)
+                problems += [f"{window} {problem}" for problem in visits[name].problems]
+            problems += [f"{name} {problem}" for name, problem in dead_links(base, visits)]
+        browser.close()
+    for problem in dict.fromkeys(problems):
+        print(problem, file=sys.stderr)
+    print(f"{len(names)} pages, {len(set(problems))} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
