@@ -52,7 +52,9 @@ def serving(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def visit(browser: Browser, base: str, name: str, size: str, scheme: str, picture: Path) -> Visit:
+def visit(
+    browser: Browser, base: str, name: str, size: str, scheme: str, pictures: Path | None
+) -> Visit:
     """Opens the page `name` in a window of its own, and looks at it."""
     width, height = SIZES[size]
     viewport = {"width": width, "height": height}
@@ -74,18 +76,20 @@ def visit(browser: Browser, base: str, name: str, size: str, scheme: str, pictur
     for image in page.locator("img").all():  # those further down load when they are seen
         image.scroll_into_view_if_needed()
     page.wait_for_load_state("networkidle")
+    bytes_loaded = sum(loaded)
+    if bytes_loaded > MOST_BYTES:
+        problems.append(f"loads {bytes_loaded:,} bytes")
     problems += page.evaluate(LOOKED_FOR)
     links = page.evaluate("[...document.links].map(link => link.href)")
     anchors = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
     if name == "index.html":
         problems += search(page)
-    if picture.parent.is_dir():
+    if pictures:
         page.goto(base + name)
-        page.screenshot(path=picture, full_page=True)
+        file = f"{name.removesuffix('.html').replace('/', '-')}-{size}-{scheme}.png"
+        page.screenshot(path=pictures / file, full_page=True)
     context.close()
-    if sum(loaded) > MOST_BYTES:
-        problems.append(f"loads {sum(loaded):,} bytes")
-    return Visit(links, anchors, sum(loaded), problems)
+    return Visit(links, anchors, bytes_loaded, problems)
 
 
 LOOKED_FOR = """() => {
@@ -132,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each page, and what is wrong; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path, nargs="?", default=Path("site"))
-    parser.add_argument("--screenshots", type=Path, default=Path())
+    parser.add_argument("--screenshots", type=Path, help="a folder for a picture of each page")
     parser.add_argument("--browser", default=shutil.which("chromium"))
     options = parser.parse_args(arguments)
     names = sorted(str(path.relative_to(options.site)) for path in options.site.rglob("*.html"))
@@ -145,8 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for size, scheme in product(SIZES, SCHEMES):
             visits = {}
             for name in names:
-                picture = options.screenshots / f"{Path(name).stem}-{size}-{scheme}.png"
-                visits[name] = visit(browser, base, name, size, scheme, picture)
+                visits[name] = visit(browser, base, name, size, scheme, options.screenshots)
                 window = f"{name} on a {size}, {scheme}"
                 print(f"{window:48}  {visits[name].size / 1000:4.0f} kB", flush=True)
                 problems += [f"{window} {problem}" for problem in visits[name].problems]

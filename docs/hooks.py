@@ -21,6 +21,15 @@ PAGES = {
     "CONTRIBUTING.md": "docs/contributing.md",
     "SECURITY.md": "docs/security.md",
 }
+ELSEWHERE = {
+    "jax.export": "https://docs.jax.dev/en/latest/jax.export.html",
+    "torch.nn.AvgPool2d": "https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html",
+    "torch.nn.functional.adaptive_avg_pool2d": "https://docs.pytorch.org/docs/stable/generated/"
+    "torch.nn.functional.adaptive_avg_pool2d.html",
+    "torch.nn.functional.avg_pool2d": "https://docs.pytorch.org/docs/stable/generated/"
+    "torch.nn.functional.avg_pool2d.html",
+    "AveragePool": "https://onnx.ai/onnx/operators/onnx__AveragePool.html",
+}
 INCLUDE = re.compile(r'^( *)--8<-- "([^":]+)(?::(\w+))?"$', re.MULTILINE)
 LINK = re.compile(r"(\]\()([^)#:]+)(?=[)#])")
 DRAWING = re.compile(rf"^```({'|'.join(windows.DRAWINGS)})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -33,16 +42,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
-    """The reference with the names of jaxpool as links to where they are described."""
+    """The reference with names as links to where they are described, here or elsewhere."""
     if page.file.src_uri != "reference.md":
         return html
-    described = {name.split(".")[-1]: name for name in re.findall(r'id="(jaxpool\.[\w.]+)"', html)}
+    places = {name: f"#{name}" for name in re.findall(r'id="(jaxpool\.[\w.]+)"', html)}
+    places |= {name.split(".")[-1]: place for name, place in places.items()} | ELSEWHERE
 
     def linked(match: re.Match[str]) -> str:
         code, name = match.groups()
-        return f'<a href="#{described[name]}">{code}</a>' if name in described else code
+        return f'<a href="{places[name]}">{code}</a>' if name in places else code
 
-    html = re.sub(r"(?<!>)(<code>(?:jaxpool\.)?(\w+)</code>)", linked, html)
+    html = re.sub(r"(?<!>)(<code>([\w.]+)</code>)", linked, html)
     return html.replace("jaxlib._jax.Array", "Array")  # what `jax.Array` says that it is
 
 

@@ -83,6 +83,8 @@ def test_known_strips():
     assert middle == (slice(4, 8), slice(3, 9), ((0, 0), (1, 1)))
     assert last == (slice(8, 10), slice(7, 10), ((0, 1), (1, 1)))
     assert [s.output for s in jaxpool.pool_strips((10,), 4, 2)] == [slice(0, 5)]
+    assert jaxpool.pool_strips((5,), 4, 2) == ((slice(0, 2), slice(0, 5), ((0, 0),)),)
+    assert jaxpool.pool_strips((5,), 4, 3) == ((slice(0, 1), slice(0, 5), ((0, 0),)),)
 
 
 def test_an_overhanging_window_is_not_left_alone():

@@ -18,10 +18,11 @@ import jaxpool
 
 CELL = 30  # pixels, of a picture that is scaled to the width of the page
 GAP = 4
+PLACES = "input", "padding", "past"  # of a cell: on the input, in the padding, beyond it
 
 
 class Shape(NamedTuple):
-    """A rectangle with a word in it; `kind` is its class in the style sheet."""
+    """A rectangle with a word in it, or a word alone; `kind` is its class in the style sheet."""
 
     kind: str
     x: float
@@ -61,17 +62,18 @@ class Windows(NamedTuple):
         return cls(size, low, high, taps, divisors)
 
     def place(self, column: int) -> str:
-        """Where a column lies: on the input, in the padding, or past it."""
+        """Where a column lies, one of `PLACES`."""
         if self.low <= column < self.low + self.size:
             return "input"
         return "padding" if column < self.low + self.size + self.high else "past"
 
-    def counts(self, output: int, column: int) -> bool:
-        """Whether a cell that an output reads is one of those that it divides by."""
-        place = self.place(column)
+    def role(self, output: int, column: int) -> set[str]:
+        """What a column is to an output: a tap, if it is read, and counted, if it is divided by."""
         read = [self.place(c) for c in np.flatnonzero(self.taps[output])]
-        counted = self.divisors[output] == read.count("input") + read.count("padding")
-        return place == "input" or (place == "padding" and counted)
+        padding_counts = self.divisors[output] == read.count("input") + read.count("padding")
+        counted = {"input": True, "padding": padding_counts, "past": False}[self.place(column)]
+        role = {"tap": self.taps[output, column], "counted": counted}
+        return {name for name, holds in role.items() if holds}
 
 
 def _weights(pool: Callable[..., jax.Array], size: int, **arguments: Any) -> np.ndarray:
@@ -107,8 +109,8 @@ def draw_axis(size: int, **arguments: Any) -> str:
         y = (i + 1) * (CELL + GAP) + GAP
         shapes.append(Shape("name", 0, y, left - GAP, CELL, f"output {i}"))
         for c in np.flatnonzero(row):
-            counts = "" if windows.counts(i, c) else " uncounted"
-            shapes.append(Shape(f"tap {windows.place(c)}{counts}", left + c * CELL, y, CELL, CELL))
+            kind = " ".join([windows.place(c), *sorted(windows.role(i, c))])
+            shapes.append(Shape(kind, left + c * CELL, y, CELL, CELL))
         word = "nothing: NaN" if divisor is None else f"÷ {divisor}"
         shapes.append(Shape("divisor", left + columns * CELL + GAP, y, right - GAP, CELL, word))
         words.append(_said(windows, i))
@@ -141,32 +143,29 @@ def draw_steps(
     x = jnp.asarray(image, jnp.float32)
     pool = jaxpool.adaptive_avg_pool2d if "output_size" in arguments else jaxpool.avg_pool2d
     result = np.asarray(pool(x[None], **arguments)[0])
-    axes = [
-        Windows.of(n, **{k: v[a] if isinstance(v, tuple) else v for k, v in arguments.items()})
-        for a, n in enumerate(x.shape)
-    ]
+    axes = _axes(x.shape, arguments)
     rows, columns = (axis.taps.shape[1] for axis in axes)
     panel = max(columns, result.shape[1]) * CELL + CELL
-    below = (rows + 0.8) * CELL
+    below = (rows + 1) * CELL
     shapes, words = [], []
     for n, (i, j) in enumerate(at):
         left = n * panel
-        for r in range(rows):
-            for c in range(columns):
-                places = axes[0].place(r), axes[1].place(c)
-                inside = places == ("input", "input")
-                place = "input" if inside else "past" if "past" in places else "padding"
-                text = f"{x[r - axes[0].low, c - axes[1].low]:g}" if inside else ""
-                text = "0" if place == "padding" else text
-                read = "tap " if axes[0].taps[i, r] and axes[1].taps[j, c] else ""
-                shapes.append(Shape(read + place, left + c * CELL, r * CELL, CELL, CELL, text))
+        for r, c in np.ndindex(rows, columns):
+            vertical, horizontal = axes[0].role(i, r), axes[1].role(j, c)
+            place = max(axes[0].place(r), axes[1].place(c), key=PLACES.index)
+            text = "0" if place == "padding" else ""
+            if place == "input":
+                text = f"{x[r - axes[0].low, c - axes[1].low]:g}"
+            kind = " ".join([place, *sorted(vertical & horizontal)])
+            shapes.append(Shape(kind, left + c * CELL, r * CELL, CELL, CELL, text))
         begin = left + (columns - result.shape[1]) / 2 * CELL
         for r, c in np.ndindex(*result.shape):
             kind = "result" if (r, c) == (i, j) else "later" if (r, c) > (i, j) else "output"
             text = f"{result[r, c]:.3g}"
             shapes.append(Shape(kind, begin + c * CELL, below + r * CELL, CELL, CELL, text))
-        divisors = axes[0].divisors[i], axes[1].divisors[j]
-        total = divisors[0] * divisors[1]
+        total = axes[0].divisors[i] * axes[1].divisors[j]
+        height = below - rows * CELL
+        shapes.append(Shape("word", left, rows * CELL, columns * CELL, height, f"÷ {total}"))
         words.append(f"Output ({i}, {j}) is {result[i, j]:.3g}, a sum divided by {total}.")
     described = f"An image of {x.shape[0]} by {x.shape[1]} cells. " + " ".join(words)
     width = len(at) * panel - CELL
@@ -175,10 +174,7 @@ def draw_steps(
 
 def draw_divisors(size: Sequence[int], **arguments: Any) -> str:
     """The result's cells, each with what its sum is divided by."""
-    axes = [
-        Windows.of(n, **{k: v[a] if isinstance(v, tuple) else v for k, v in arguments.items()})
-        for a, n in enumerate(size)
-    ]
+    axes = _axes(size, arguments)
     divisors = np.outer(*(axis.divisors for axis in axes))
     _check(divisors, size, arguments)
     most = divisors.max()
@@ -189,6 +185,14 @@ def draw_divisors(size: Sequence[int], **arguments: Any) -> str:
     rows = "; ".join(" ".join(map(str, row)) for row in divisors)
     height, width = (CELL * n for n in divisors.shape)
     return _svg(shapes, width, height, f"Divisors, row by row: {rows}.")
+
+
+def _axes(sizes: Sequence[int], arguments: dict[str, Any]) -> list[Windows]:
+    """The windows of each axis; a tuple has an entry for each."""
+    return [
+        Windows.of(n, **{k: v[a] if isinstance(v, tuple) else v for k, v in arguments.items()})
+        for a, n in enumerate(sizes)
+    ]
 
 
 def _check(divisors: np.ndarray, size: Sequence[int], arguments: dict[str, Any]) -> None:
@@ -210,7 +214,7 @@ def _svg(shapes: Sequence[Shape], width: float, height: float, described: str) -
 
 def _elements(shapes: Sequence[Shape]) -> Iterator[str]:
     for kind, x, y, width, height, text in shapes:
-        if kind not in ("name", "divisor"):
+        if kind not in ("name", "divisor", "word"):
             yield (
                 f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"/>'
             )
