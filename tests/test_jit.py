@@ -48,6 +48,12 @@ def test_an_eager_call_compiles_once():
     assert jaxpool._avg_pool._average._cache_size() == compiled
 
 
+def test_no_call_is_left_in_a_program():
+    """What an eager call is compiled by does not show in what is traced around it."""
+    traced = jax.make_jaxpr(lambda x: avg_pool2d(x, 2))(jnp.ones((1, 4, 4)))
+    assert not {"jit", "pjit"} & {equation.primitive.name for equation in traced.eqns}
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"stride": 1, "padding": 1, "count_include_pad": False}, {"ceil_mode": True}],
