@@ -17,9 +17,12 @@ SHARED = [
 
 
 def assert_drawn(drawn, taps, divisors):
-    """The taps are positions, of which 0 is the first cell of the input."""
+    """The taps are positions, of which 0 is the first cell of the input; those that count tell."""
     assert [[c - drawn.low for c in row.nonzero()[0]] for row in drawn.taps] == taps
     assert drawn.divisors == divisors
+    for output, divisor in enumerate(divisors):
+        roles = [drawn.role(output, column) for column in range(drawn.taps.shape[1])]
+        assert roles.count({"tap", "counted"}) == (divisor or 0)
 
 
 @pytest.mark.parametrize("padding", [0, 1, [(2, 0)], "SAME", "SAME_LOWER"])
