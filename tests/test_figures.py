@@ -109,6 +109,15 @@ def test_errors_of_reduce_window_are_those_that_the_page_says(dtype, kernel, sli
     assert f" {said:.1%} ".replace(".0%", "%") in re.sub("[,;]", " ", words("numerics"))
 
 
+@old_xla
+def test_the_error_that_the_first_page_says():
+    assert "windows of 56 x 56 that slide are off by 84%" in " ".join(
+        (ROOT / "docs" / "index.md").read_text().split()
+    )
+    measured = error("flax.linen.avg_pool", "bfloat16", 56, True)
+    assert measured == pytest.approx(0.84, rel=0.02)
+
+
 @pytest.mark.parametrize(("dtype", "said"), [("bfloat16", 0.0015), ("float16", 0.00018)])
 @pytest.mark.parametrize("kernel", [2, 14, 224])
 def test_errors_of_jaxpool_are_those_that_the_page_says(dtype, kernel, said):
