@@ -4,7 +4,7 @@
 
 On a desktop and on a phone, light and dark: errors in the console, what does not load or comes
 from elsewhere, links to pages or places that there are not, pages wider than the screen or heavier
-than 1 MB, images without words, and a search that finds nothing.
+than 1 MB, images without words, and a search that finds nothing, also when read from disk.
 """
 
 import argparse
@@ -154,6 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{window:48}  {visits[name].size / 1000:4.0f} kB", flush=True)
                 problems += [f"{window} {problem}" for problem in visits[name].problems]
             problems += [f"{name} {problem}" for name, problem in dead_links(base, visits)]
+        page = browser.new_page()
+        page.goto((options.site / "index.html").absolute().as_uri())
+        problems += [f"index.html from disk: {problem}" for problem in search(page)]
         browser.close()
     for problem in dict.fromkeys(problems):
         print(problem, file=sys.stderr)
