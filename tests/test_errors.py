@@ -307,9 +307,19 @@ def test_messages_about_windows_word_for_word(options, message):
         ),
     ],
 )
-def test_messages_about_sizes_word_for_word(function, sizes, message):
+def test_messages_about_types_word_for_word(function, sizes, message):
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         getattr(jaxpool, function)(X, sizes)
+
+
+@pytest.mark.parametrize(
+    ("function", "must"),
+    [("avg_pool1d", "have one entry"), ("avg_pool2d", "have one entry or 2")],
+)
+def test_messages_about_lengths_word_for_word(function, must):
+    message = f"{function}: `kernel` must {must}, got kernel=(2, 2, 2)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        getattr(jaxpool, function)(X, (2, 2, 2))
 
 
 @pytest.mark.parametrize("argument", ["kernel", "stride", "padding", "dilation"])

@@ -133,3 +133,11 @@ def test_wrong_arguments_raise_when_constructed(name):
 def test_printed_as_flax_prints_its_layers():
     assert type(jaxpool.nnx.AvgPool2d(3)).__repr__ is nnx.Module.__repr__
     assert "output_size=7" in repr(jaxpool.nnx.AdaptiveAvgPool2d(7)).replace(" ", "")
+
+
+def test_a_layer_equals_itself_alone_as_all_modules_of_nnx_do():
+    pool = jaxpool.nnx.AvgPool2d(2)
+    assert pool == pool
+    assert pool != jaxpool.nnx.AvgPool2d(2)
+    assert jaxpool.nnx.AdaptiveAvgPool2d(1) != jaxpool.nnx.AdaptiveAvgPool2d(1)
+    assert len({pool, jaxpool.nnx.AvgPool2d(2)}) == 2

@@ -82,8 +82,9 @@ def long_windows():
         pads = tuple(int(pad) for pad in rng.integers(0, extent, 2))
         size = extent - min(extent - 1, sum(pads)) + int(rng.integers(1, 40))
         include, ceil, last = (bool(b) for b in rng.integers(0, 2, 3))
-        padding = (pads,)
-        yield Config((size,), (kernel,), (stride,), padding, include, ceil, None, (dilation,), last)
+        options = include, ceil, None, (dilation,), last
+        yield Config((size,), (kernel,), (stride,), (pads,), *options)
+        yield Config((size + extent,), (kernel,), (stride,), ((0, 0),), *options)
         yield Config((size + kernel,), (kernel,), (1,), "SAME", include, ceil, None, (), last)
 
 
