@@ -40,9 +40,19 @@ def test_docstrings(name):
     assert result.failed == 0
 
 
+def words(name):
+    """The text of a page in one line."""
+    return " ".join(PAGES[name].split())
+
+
+def python_in(text):
+    """The Python blocks of a page, in order."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
 def assert_blocks_run(text):
     """One after the other in one namespace; a comment behind a line says what it prints."""
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks = python_in(text)
     assert blocks
     names = {}
     for block in blocks:
@@ -69,7 +79,7 @@ def assembled(name):
     [
         n
         for n in PAGES
-        if n.startswith("docs/") and not n.startswith(ELSEWHERE) and "```python" in assembled(n)
+        if n.startswith("docs/") and not n.startswith(ELSEWHERE) and python_in(assembled(n))
     ],
 )
 def test_python_in_the_docs(name):

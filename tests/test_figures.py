@@ -2,32 +2,24 @@
 
 import re
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
 from processes import run_python
+from test_docs import PAGES, ROOT, words
 
 import jaxpool
 
-ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "figures"
 IMAGES = ROOT / "docs" / "images"
-PAGES = {
-    name: (ROOT / f"docs/{name}.md").read_text() for name in ("numerics", "performance", "masks")
-}
+NUMERICS, PERFORMANCE, MASKS = (f"docs/{page}.md" for page in ("numerics", "performance", "masks"))
 sys.path.insert(0, str(FIGURES))
 import errors  # noqa: E402
 
 BY_NAME = {library.name: library for library in errors.LIBRARIES}
 NAMES = list(BY_NAME)
 old_xla = pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="it adds otherwise in old JAX")
-
-
-def words(name):
-    """The text of a page in one line."""
-    return " ".join(PAGES[name].split())
 
 
 def error(name, *case):
@@ -106,14 +98,12 @@ def test_errors_of_reduce_window_are_those_that_the_page_says(dtype, kernel, sli
     measured = error("lax.reduce_window", *case)
     assert measured == pytest.approx(said, rel=0.15)
     assert error("flax.linen.avg_pool", *case) == pytest.approx(measured, rel=0.01)
-    assert f" {said:.1%} ".replace(".0%", "%") in re.sub("[,;]", " ", words("numerics"))
+    assert f" {said:.1%} ".replace(".0%", "%") in re.sub("[,;]", " ", words(NUMERICS))
 
 
 @old_xla
 def test_the_error_that_the_first_page_says():
-    assert "windows of 56 x 56 that slide are off by 84%" in " ".join(
-        (ROOT / "docs" / "index.md").read_text().split()
-    )
+    assert "windows of 56 x 56 that slide are off by 84%" in words("docs/index.md")
     measured = error("flax.linen.avg_pool", "bfloat16", 56, True)
     assert measured == pytest.approx(0.84, rel=0.02)
 
@@ -124,7 +114,7 @@ def test_errors_of_jaxpool_are_those_that_the_page_says(dtype, kernel, said):
     for sliding in (False, True):
         measured = error("jaxpool", dtype, kernel, sliding)
         assert measured == pytest.approx(said, rel=0.15)
-    assert f"{100 * said:.3g}%" in words("numerics")
+    assert f"{100 * said:.3g}%" in words(NUMERICS)
 
 
 @pytest.mark.parametrize("dtype", errors.DRAWN)
@@ -135,7 +125,7 @@ def test_pytorch_agrees_with_jaxpool_in_16_bits(dtype):
 @old_xla
 @pytest.mark.parametrize("label", ["Flax, `lax.reduce_window`", "PyTorch", "jaxpool"])
 def test_errors_in_float32_are_those_of_the_table(label):
-    (row,) = re.findall(rf"^\| {re.escape(label)} \| (.+) \|$", PAGES["numerics"], re.MULTILINE)
+    (row,) = re.findall(rf"^\| {re.escape(label)} \| (.+) \|$", PAGES[NUMERICS], re.MULTILINE)
     name = "lax.reduce_window" if "Flax" in label else label
     for kernel, said in zip((3, 14, 56, 224), row.split(" | "), strict=True):
         assert error(name, "float32", kernel, True) == pytest.approx(float(said), rel=0.2)
@@ -146,7 +136,7 @@ def test_masks(tmp_path):
     printed = run_python(FIGURES / "masks.py", "--folder", tmp_path, cwd=tmp_path)
     assert (tmp_path / "masks_batch.webp").read_bytes()[8:12] == b"WEBP"
     assert_is_chart(tmp_path / "masks_sensor.svg")
-    page = words("masks")
+    page = words(MASKS)
 
     off = {
         way: [float(n) for n in found.split(", ")]
@@ -168,10 +158,10 @@ def test_masks(tmp_path):
     assert f"off by {degrees} degrees, and those {lost}% are lost" in page
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [NUMERICS, PERFORMANCE, MASKS])
 def test_every_picture_is_described_and_there(name):
     pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)(\{[^}]*\})?", PAGES[name])
-    assert pictures or name == "performance"  # whose picture is the README's
+    assert pictures or name == PERFORMANCE  # whose picture is the README's
     for text, target, attributes in pictures:
         assert len(text) > 100
         assert (ROOT / "docs" / target).is_file()
@@ -184,7 +174,7 @@ def test_charts_survive_being_inverted(name):
 
 
 def test_additions_are_those_of_the_table():
-    rows = dict(re.findall(r"^\| (k|one by one|jaxpool) \| (.+) \|$", PAGES["performance"], re.M))
+    rows = dict(re.findall(r"^\| (k|one by one|jaxpool) \| (.+) \|$", PAGES[PERFORMANCE], re.M))
     columns = [[int(n) for n in row.split(" | ")] for row in rows.values()]
     for k, one_by_one, ours in zip(*columns, strict=True):
         assert one_by_one == k * k - 1
@@ -196,12 +186,12 @@ def test_additions_are_those_of_the_table():
 def test_what_the_benchmark_can_be_told():
     """Each option of the page is one, and each of the benchmark's is on the page."""
     options = set(re.findall(r"--[a-z]+", run_python("-m", "benchmarks", "--help", cwd=ROOT)))
-    page = set(re.findall(r"`(--[a-z]+)", PAGES["performance"]))
+    page = set(re.findall(r"`(--[a-z]+)", PAGES[PERFORMANCE]))
     assert page == options - {"--help"}
 
 
 def test_ratios_are_those_of_the_source():
     """What the page says of why a sum is lowered so stands in the comments of _sum.py."""
     source = (ROOT / "jaxpool" / "_sum.py").read_text()
-    for ratio in re.findall(r"\b[\d.]+x(?= (?:as|for|to)\b|\))", PAGES["performance"]):
+    for ratio in re.findall(r"\b[\d.]+x(?= (?:as|for|to)\b|\))", PAGES[PERFORMANCE]):
         assert re.search(rf"\b{re.escape(ratio)}\b", source), ratio

@@ -9,9 +9,8 @@ import jax
 import numpy as np
 import pytest
 from processes import run_python
-from test_docs import ROOT, assembled, assert_blocks_run
+from test_docs import PAGES, assembled, assert_blocks_run, python_in
 
-FOLDER = ROOT / "docs" / "migration"
 PEERS = {  # of each page, with what its tables of calls import
     "equinox-haiku": {"equinox": "import equinox as eqx", "haiku": "import haiku as hk"},
     "flax": {"flax": "import flax.linen as nn; from flax import nnx"},
@@ -69,7 +68,7 @@ def assert_page_holds(page):
 
 def assert_rows_agree(page, peers):
     """The two calls in each row of the tables that the names of `peers` head give the same."""
-    text = (FOLDER / f"{page}.md").read_text()
+    text = PAGES[f"docs/migration/{page}.md"]
     for peer, imports in peers.items():
         header = rf"^\| {peer}, `x` of shape .*\| jaxpool \|\n"
         (table,) = re.findall(header + r"\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE | re.I)
@@ -118,9 +117,8 @@ def random_node(rng, opset):
 def onnx_page():
     """What the first two blocks of the page on ONNX define."""
     skip_without(*PEERS["onnx"])
-    blocks = re.findall(r"```python\n(.*?)```", (FOLDER / "onnx.md").read_text(), re.DOTALL)
     names = {"print": lambda *_: None}
-    for block in blocks[:2]:
+    for block in python_in(PAGES["docs/migration/onnx.md"])[:2]:
         exec(block, names)
     return names
 

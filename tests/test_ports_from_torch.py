@@ -11,12 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_docs import assert_blocks_run
+from test_docs import PAGES, assert_blocks_run, python_in
 
 import jaxpool
 
-PAGE = (Path(__file__).parents[1] / "docs" / "migration" / "pytorch.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PAGE = PAGES["docs/migration/pytorch.md"]
 ROWS = re.findall(r"^\| `((?:nn|F|torch)\..*)` \| (?:`(.*)` )?\| `(.*)` \|$", PAGE, re.MULTILINE)
 SHAPES = {"1": (2, 3, 13), "2": (2, 3, 8, 9), "3": (2, 3, 4, 5, 6)}
 
@@ -31,7 +30,7 @@ def golden(prefix):
 
 def ported():
     """What the page defines for Flax, in the one piece of code that does, without PyTorch."""
-    (definitions,) = [code for code in PYTHON if "import flax.linen" in code]
+    (definitions,) = [code for code in python_in(PAGE) if "import flax.linen" in code]
     assert "torch." not in definitions
     names = {}
     exec(compile(definitions, "page", "exec"), names)

@@ -6,7 +6,7 @@ from itertools import product
 import oracle
 import pytest
 from test_against_torch import CALLS
-from test_docs import PAGES, README, hooks
+from test_docs import PAGES, README, hooks, words
 
 DRAWINGS = hooks.DRAWING.findall(PAGES["docs/windows.md"])
 SHARED = [
@@ -28,7 +28,7 @@ def assert_drawn(drawn, taps, divisors):
 @pytest.mark.parametrize("padding", [0, 1, [(2, 0)], "SAME", "SAME_LOWER"])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_what_is_drawn_of_a_window(padding, ceil_mode):
-    pads = {0: ((0, 0),), 1: ((1, 1),)}.get(padding, padding) if padding in (0, 1) else padding
+    pads = ((padding, padding),) if isinstance(padding, int) else padding
     for stride, dilation, count in product((1, 2, 4), (1, 2), (False, True)):
         given = {"stride": stride, "dilation": dilation, "ceil_mode": ceil_mode}
         drawn = hooks.windows.Windows.of(
@@ -102,7 +102,7 @@ def test_every_example_is_shown():
 
 
 def test_figures_on_the_first_page():
-    home = " ".join(PAGES["docs/index.md"].split())
+    home = words("docs/index.md")
     (row,) = re.findall(r"^\| `flax.linen.avg_pool` \| (.*) \|$", README, re.MULTILINE)
     forward, backward, narrow_forward, narrow_backward = row.split(" | ")
     assert f"take {forward} times as long forward and {backward} backward, in" in home
