@@ -1,6 +1,6 @@
 """Counts the collectives in programs for 8 devices, and compares results with those of one.
 
-    python -m benchmarks.sharding [--json]
+    python -m benchmarks.sharding [--json] [--ways WAY ...] [--pools POOL ...]
 
 prints the tables of docs/scaling.md. The devices are simulated on the CPU; what XLA exchanges is
 decided before it knows the kind of device.
@@ -168,10 +168,12 @@ def fitting(spec: P, shape: Sequence[int], mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(*names))
 
 
-def rows(ways: Sequence[str]) -> Iterator[Row]:
-    """All that is found in these ways of sharding."""
+def rows(ways: Sequence[str], names: Sequence[str]) -> Iterator[Row]:
+    """All that is found of the pools of these names in these ways of sharding."""
     x = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
     for name, pool, reference in pools():
+        if name not in names:
+            continue
         value = np.asarray(jax.jit(pool)(x))
         cotangent = np.random.default_rng(1).standard_normal(value.shape, np.float32)
         gradient = np.asarray(jax.jit(pullback(pool))(x, cotangent))
@@ -230,14 +232,17 @@ def counted(collectives: Sequence[int]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables, or all rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    as_json = parser.parse_args(arguments).json
+    names = [name for name, *_ in pools()]
     ways = [way for way in WAYS if way != "explicit" or HAS_EXPLICIT]
-    found = list(rows(ways))
-    if as_json:
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--ways", nargs="+", choices=ways, default=ways)
+    parser.add_argument("--pools", nargs="+", choices=names, default=names)
+    options = parser.parse_args(arguments)
+    found = list(rows(options.ways, options.pools))
+    if options.json:
         print(json.dumps(found))
         return
-    for way in ways:
+    for way in options.ways:
         print(f"{WAYS[way]}:\n\n{table([row for row in found if row.way == way])}\n")
 
 

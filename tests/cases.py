@@ -1,10 +1,38 @@
-"""One call of every kind, for the tests of transformations."""
+"""What a test may call: one call of every kind, and how the library is called."""
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import pytest
 from oracle import Adaptive, Config
 
 import jaxpool
+
+
+class Call(NamedTuple):
+    """A configuration and what it is called with."""
+
+    config: Config | Adaptive
+    dtype: str = "float32"
+    mask: float | None = None  # the share of elements that are there
+    specials: float = 0.0  # the share of NaN, infinities and negative zeros
+    seed: int = 0
+    batch: tuple[int, ...] = (2,)
+
+
+def slow(*parameters):
+    """The parameters, marked as slow."""
+    return [
+        pytest.param(*(p if isinstance(p, tuple) else (p,)), marks=pytest.mark.slow)
+        for p in parameters
+    ]
+
+
+def slow_but(cases, *names):
+    """The cases, of which only those of these names are not slow."""
+    assert {*names} <= {case.id for case in cases}
+    slow = pytest.mark.slow
+    return [c if c.id in names else pytest.param(*c.values, id=c.id, marks=slow) for c in cases]
 
 
 def pooling(config, **options):

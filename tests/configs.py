@@ -1,21 +1,11 @@
-"""Random whole configurations for the property tests."""
+"""Random whole configurations, for the property tests and the soak."""
 
-from typing import NamedTuple
-
+from cases import Call
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from oracle import Adaptive, Config
 
 MOST_PIXELS = {1: 9, 2: 7, 3: 4}
-
-
-class Call(NamedTuple):
-    """A configuration and what it is called with."""
-
-    config: Config | Adaptive
-    dtype: str
-    mask: float | None  # the share of elements that are there
-    specials: float  # the share of NaN, infinities and negative zeros
-    seed: int
 
 
 @st.composite
@@ -57,7 +47,29 @@ def calls():
         st.sampled_from([None, None, None, 0.0, 0.3, 0.8, 1.0]),
         st.sampled_from([0.0, 0.0, 0.1]),
         st.integers(0, 2**32 - 1),
+        st.sampled_from([(2,), (2,), (2,), (), (1,), (2, 1, 3)]),
     )
+
+
+def random_calls(number, count):
+    """That many calls, the same for the same `number`, no two of them equal."""
+    drawn = []
+
+    @seed(number)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(calls())
+    def draw(call):
+        drawn.append(call)
+
+    draw()
+    return drawn
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""No network for the tests, and fixtures that several files share."""
+"""No network for the tests, little memory, and what several files share."""
 
 import os
 from pathlib import Path
@@ -13,6 +13,13 @@ if NO_NETWORK not in os.environ.get("PYTHONPATH", ""):
 
     paths = [NO_NETWORK, os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """What a file has compiled is of no use to the next, and would come to gigabytes."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ windows are walked and their taps counted.
 import itertools
 import math
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -47,11 +48,10 @@ class Config:
             "data_format": "channels_last" if self.channels_last else "channels_first",
         }
 
-    def shape(self, batch=(2,), channels=3):
-        """The shape of an input."""
-        if self.channels_last:
-            return (*batch, *self.spatial, channels)
-        return (*batch, channels, *self.spatial)
+    def shape(self, batch=(2,), channels=3, spatial=None):
+        """The shape of an input, or of an array of other spatial sizes."""
+        spatial = self.spatial if spatial is None else spatial
+        return (*batch, *spatial, channels) if self.channels_last else (*batch, channels, *spatial)
 
 
 @dataclass(frozen=True)
@@ -106,86 +106,86 @@ def bins(n, outputs):
     ]
 
 
+@cache
 def windows(config):
-    """The shape of the output; per pixel of it the pixels that it reads, how many of the padding
-    count, and the divisor.
+    """The shape of the output; per pixel of it the pixels that it reads, as positions in the
+    flattened image, how many of the padding count, and the divisor.
     """
+    steps = [math.prod(config.spatial[axis + 1 :]) for axis in range(config.ndim)]
     if isinstance(config, Adaptive):
         axes = list(map(bins, config.spatial, config.output_size))
-        reads = [list(itertools.product(*taps)) for taps in itertools.product(*axes)]
-        return tuple(map(len, axes)), [(r, 0, len(r)) for r in reads]
-    axes, limits = [], []
-    for axis, n in enumerate(config.spatial):
-        k, s = config.kernel[axis], config.stride[axis]
-        d = config.dilation[axis] if config.dilation else 1
-        p = config.padding if isinstance(config.padding, str) else config.padding[axis]
-        axes.append(axis_windows(n, k, s, d, p, config.ceil_mode))
-        low, high = pads(n, k, s, d, p)
-        limits.append((-low, n + high) if config.count_include_pad else (0, n))
+        limits = [(0, n) for n in config.spatial]
+    else:
+        axes, limits = [], []
+        for axis, n in enumerate(config.spatial):
+            k, s = config.kernel[axis], config.stride[axis]
+            d = config.dilation[axis] if config.dilation else 1
+            p = config.padding if isinstance(config.padding, str) else config.padding[axis]
+            axes.append(axis_windows(n, k, s, d, p, config.ceil_mode))
+            low, high = pads(n, k, s, d, p)
+            limits.append((-low, n + high) if config.count_include_pad else (0, n))
     rows = []
-    for taps in itertools.product(*axes):
-        reads, count = [], 0
-        for place in itertools.product(*taps):
-            count += all(lo <= t < hi for t, (lo, hi) in zip(place, limits, strict=True))
-            if all(0 <= t < n for t, n in zip(place, config.spatial, strict=True)):
-                reads.append(place)
-        rows.append((reads, count - len(reads), config.divisor_override or count))
+    for window in itertools.product(*axes):
+        reads, count = np.zeros(1, int), 1
+        for taps, n, step, (first, end) in zip(window, config.spatial, steps, limits, strict=True):
+            inside = [t * step for t in taps if 0 <= t < n]
+            reads = np.add.outer(reads, np.array(inside, int)).ravel()
+            count *= sum(first <= t < end for t in taps)
+        override = getattr(config, "divisor_override", None)
+        rows.append((reads, count - len(reads), override or count))
     return tuple(len(axis) for axis in axes), rows
 
 
 def pool(x, config):
     """The averages of `x`, float64 (or complex128)."""
-    x = _channels_first(np.asarray(x), config)
+    x = _flat(np.asarray(x), config)
     x = x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
     shape, rows = windows(config)
-    out = np.empty((*x.shape[: x.ndim - config.ndim], len(rows)), x.dtype)
+    out = np.empty((*x.shape[:-1], len(rows)), x.dtype)
     for i, (reads, _, divisor) in enumerate(rows):
-        total = sum((x[(..., *place)] for place in reads), np.zeros(out.shape[:-1], x.dtype))
-        out[..., i] = total / divisor if divisor else np.nan
-    return _back(out.reshape(*out.shape[:-1], *shape), config)
+        out[..., i] = x[..., reads].sum(-1) / divisor if divisor else np.nan
+    return _unflat(out, shape, config)
 
 
 def transpose(cotangent, config):
     """What each pixel of the input gets of a cotangent of the output, float64."""
     _, rows = windows(config)
-    ct = _channels_first(np.asarray(cotangent, np.float64), config)
-    lead = ct.shape[: ct.ndim - config.ndim]
-    ct = ct.reshape(*lead, len(rows))
-    out = np.zeros((*lead, *config.spatial))
+    ct = _flat(np.asarray(cotangent, np.float64), config)
+    out = np.zeros((*ct.shape[:-1], math.prod(config.spatial)))
     for i, (reads, _, divisor) in enumerate(rows):
-        for place in reads:
-            out[(..., *place)] += ct[..., i] / divisor
-    return _back(out, config)
+        if divisor:
+            out[..., reads] += ct[..., i, None] / divisor
+    return _unflat(out, config.spatial, config)
 
 
 def masked_pool(x, where, cotangent, config):
     """The averages of `x` where `where` is True, and what each of its pixels gets of `cotangent`.
 
-    By NumPy's masked arrays, window after window.
+    A window of nothing gives NaN, and passes no gradient on.
     """
-    x, where, cotangent = (
-        _channels_first(a, config) for a in (x, np.broadcast_to(where, x.shape), cotangent)
-    )
-    masked = np.ma.array(x.astype(np.float64), mask=~where)
+    where = _flat(np.broadcast_to(where, x.shape), config)
+    x, cotangent = (_flat(a, config).astype(np.float64) for a in (x, cotangent))
     shape, rows = windows(config)
-    lead = x.shape[: x.ndim - config.ndim]
-    cotangent = cotangent.reshape(*lead, len(rows))
+    override = getattr(config, "divisor_override", None)
     out, back = np.empty(cotangent.shape), np.zeros(x.shape)
     for i, (reads, padding, _) in enumerate(rows):
-        window = np.ma.stack([masked[(..., *place)] for place in reads] or [np.ma.masked_all(lead)])
-        count = window.count(0) + padding
-        divisor = getattr(config, "divisor_override", None) or count
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out[..., i] = window.sum(0).filled(0) / divisor
+        there = where[..., reads]
+        divisor = override or there.sum(-1) + padding
+        with np.errstate(invalid="ignore", divide="ignore"):  # inf - inf, and 0 / 0
+            out[..., i] = x[..., reads].sum(-1, where=there) / divisor
             share = np.where(divisor == 0, 0, cotangent[..., i] / divisor)
-        for place in reads:
-            back[(..., *place)] += share * where[(..., *place)]
-    return _back(out.reshape(*lead, *shape), config), _back(back, config)
+        back[..., reads] += share[..., None] * there
+    return _unflat(out, shape, config), _unflat(back, config.spatial, config)
 
 
-def _channels_first(x, config):
-    return np.moveaxis(x, -1, -1 - config.ndim) if config.channels_last else x
+def _flat(x, config):
+    """With the pixels as its last axis."""
+    if config.channels_last:
+        x = np.moveaxis(x, -1, -1 - config.ndim)
+    return x.reshape(*x.shape[: x.ndim - config.ndim], math.prod(x.shape[x.ndim - config.ndim :]))
 
 
-def _back(x, config):
+def _unflat(x, spatial, config):
+    """As the library lays it out, the last axis being `spatial`."""
+    x = x.reshape(*x.shape[:-1], *spatial)
     return np.moveaxis(x, -1 - config.ndim, -1) if config.channels_last else x

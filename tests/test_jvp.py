@@ -1,16 +1,19 @@
-"""Forward mode: a pool is linear, so its tangent is the pool of the tangent."""
+"""Forward mode: a pool is linear, so its tangent is the pool of the tangent.
+
+`test_grad` and `test_values` compare the tangents of all kinds of calls with the oracle.
+"""
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, pooling
+from cases import CASES, pooling, slow_but
 
 import jaxpool
 
 
-@pytest.mark.parametrize("config", CASES)
+@pytest.mark.parametrize("config", slow_but(CASES, "adaptive bins"))
 def test_the_tangent_is_the_pool_of_the_tangent(config):
     pool = pooling(config)
     x, t = jax.random.normal(jax.random.key(0), (2, *config.shape()))

@@ -3,19 +3,27 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracle
 import pytest
+from cases import CASES, pooling, slow
+from oracle import Config
 
 from jaxpool import avg_pool1d, avg_pool2d
 
 SIXTEEN = [jnp.bfloat16, jnp.float16]
 
 
+KERNELS = [
+    (kernel, max(2_000, min(20_000, 40_000_000 // kernel**2)))
+    for kernel in (2, 3, 7, 14, 31, 56, 112, 224)
+]
+
+
 @pytest.mark.parametrize("dtype", SIXTEEN)
 @pytest.mark.parametrize("distribution", ["standard_normal", "random"])
-@pytest.mark.parametrize("kernel", [2, 3, 7, 14, 31, 56, 112, 224])
-def test_16_bit_averages_are_correctly_rounded(kernel, distribution, dtype):
+@pytest.mark.parametrize(("kernel", "images"), [(3, 20_000), (31, 2_000), *slow(*KERNELS)])
+def test_16_bit_averages_are_correctly_rounded(kernel, images, distribution, dtype):
     """At least 99.9% equal the float64 mean rounded once; the rest lie next to it."""
-    images = max(2_000, min(20_000, 40_000_000 // kernel**2))
     rng = np.random.default_rng(kernel)
     x = getattr(rng, distribution)((images, kernel, kernel), dtype=np.float32).astype(dtype)
     pooled = np.asarray(avg_pool2d(x, kernel)).ravel()
@@ -124,3 +132,62 @@ def test_one_bad_image_of_a_batch_leaves_the_others_alone():
     pooled = avg_pool1d(x, 4)
     np.testing.assert_array_equal(np.isnan(pooled).all((1, 2)), [False, True, False])
     np.testing.assert_array_equal(np.isnan(pooled).any((1, 2)), [False, True, False])
+
+
+def pooled_by_all_cases(draw):
+    """For every kind of call, its input as drawn, its result, and the oracle's."""
+    configs = [case.values[0] for case in CASES]
+    inputs = [draw(config.shape()).astype(np.float32) for config in configs]
+    f = jax.jit(lambda xs: [pooling(c)(x) for c, x in zip(configs, xs, strict=True)])
+    for config, x, pooled in zip(configs, inputs, f(inputs), strict=True):
+        yield pooled, oracle.pool(x, config)
+
+
+def test_subnormals_are_at_worst_zero():
+    """XLA takes float32 subnormals for zero on some devices; so it may in an average."""
+    tiny = np.finfo(np.float32).tiny
+    rng = np.random.default_rng(0)
+    for pooled, expected in pooled_by_all_cases(lambda shape: rng.standard_normal(shape) * tiny):
+        np.testing.assert_allclose(pooled, expected, rtol=0, atol=2 * tiny)
+
+
+def test_an_average_of_zeros_of_any_sign_is_zero():
+    rng = np.random.default_rng(0)
+    for pooled, expected in pooled_by_all_cases(lambda shape: rng.choice([0.0, -0.0], shape)):
+        np.testing.assert_array_equal(pooled, expected)
+
+
+@pytest.mark.parametrize("kernel", [2, 5, 16])
+def test_float16_subnormals_are_kept(kernel):
+    """They are normal in float32; halfway cases excepted, the average is the nearest of them."""
+    step = 2.0**-24
+    x = np.random.default_rng(0).integers(-900, 900, (20, 16, 16)).astype(np.float64) * step
+    config = Config((16, 16), (kernel,) * 2, (kernel,) * 2, "VALID")
+    pooled = np.asarray(avg_pool2d(x.astype(np.float16), kernel), np.float64)
+    assert np.abs(pooled - oracle.pool(x, config)).max() <= step / 2
+    assert (pooled != 0).any()
+
+
+@pytest.mark.parametrize("name", ["float16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 1), (15, 1), (20, 20)])
+def test_averages_of_the_largest_narrow_floats_do_not_overflow(name, kernel, stride):
+    largest = jnp.finfo(name).max
+    pooled = avg_pool2d(jnp.full((1, 20, 20), largest, name), kernel, stride)
+    np.testing.assert_array_equal(pooled.astype(jnp.float32), np.full(pooled.shape, float(largest)))
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_a_sum_past_the_largest_float_is_infinite_as_that_of_jnp_mean(name):
+    """As docs/numerics.md says: to scale is the caller's choice, by a power of two exactly."""
+    x = jnp.full((1, 4, 4), jnp.finfo(name).max, name)
+    np.testing.assert_array_equal(avg_pool2d(x, 4), jnp.full((1, 1, 1), jnp.inf, name))
+    np.testing.assert_array_equal(jnp.mean(x), jnp.asarray(jnp.inf, name))
+    np.testing.assert_array_equal(avg_pool2d(-x, 2), jnp.full((1, 2, 2), -jnp.inf, name))
+    np.testing.assert_array_equal(avg_pool2d(x / 4, 2) * 4, x[:, :2, :2])
+
+
+def test_a_sum_that_does_not_pass_it_is_exact():
+    largest = np.finfo(np.float32).max
+    x = np.zeros((1, 4, 4), np.float32)
+    x[0, ::2, ::2] = largest
+    np.testing.assert_array_equal(avg_pool2d(x, 2), np.full((1, 2, 2), largest / 4))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, pooling
+from cases import CASES, pooling, slow_but
 
 
 def assert_same_bits(found, expected):
@@ -13,7 +13,7 @@ def assert_same_bits(found, expected):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("config", CASES[::2])
+@pytest.mark.parametrize("config", slow_but(CASES[::2], "tiles", "wide"))
 def test_values(config):
     """Eager, jitted, mapped, looped, part of a larger batch, and beside a gradient."""
     dtype = "bfloat16" if config.ndim != 2 else "float32"
@@ -29,7 +29,7 @@ def test_values(config):
         assert_same_bits(found, expected)
 
 
-@pytest.mark.parametrize("config", CASES[1::4])
+@pytest.mark.parametrize("config", slow_but(CASES[1::4], "same_lower"))
 def test_values_under_a_mask(config):
     """Which is an argument: by a constant XLA may divide in another way."""
     x = jax.random.normal(jax.random.key(0), config.shape())
@@ -43,7 +43,7 @@ def test_values_under_a_mask(config):
     assert_same_bits(jax.jit(jax.vmap(f))(x, where), expected)
 
 
-@pytest.mark.parametrize("config", CASES[::4])
+@pytest.mark.parametrize("config", slow_but(CASES[::4], "same"))
 def test_gradients_of_one_program(config):
     x = jax.random.normal(jax.random.key(0), config.shape())
     gradient = jax.jit(jax.grad(lambda x: jnp.nansum(pooling(config)(x) ** 2)))

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cases import CASES, pooling
+import pytest
+from cases import CASES, pooling, slow
 from flax import nnx
 
 import jaxpool.nnx
@@ -34,8 +35,9 @@ def everything(case, x):
     return [pooled, *pullback(jnp.sin(pooled)), tangent, jax.jit(jax.vmap(f))(x)]
 
 
-def test_functions():
-    cases = [case.values[0] for case in CASES[::6]]
+@pytest.mark.parametrize("every", [13, *slow(6)])
+def test_functions(every):
+    cases = [case.values[0] for case in CASES[::every]]
     inputs = [jax.random.normal(jax.random.key(0), case.shape()) for case in cases]
     expected = [everything(*pair) for pair in zip(cases, inputs, strict=True)]
     jax.clear_caches()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from cases import CASES, pooling
+from cases import CASES, pooling, slow_but
 from configs import configs
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -23,13 +23,14 @@ def assert_adjoint(pool, x, config):
     np.testing.assert_allclose(back, oracle.transpose(y, config), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("config", CASES)
+@pytest.mark.parametrize("config", slow_but(CASES, "ceil, excluding", "wide", "adaptive bins"))
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
 def test_inner_products(config, transform):
     x = np.random.default_rng(0).standard_normal(config.shape()).astype(np.float32)
     assert_adjoint(transform(pooling(config)), x, config)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, phases=[Phase.generate])
 @given(configs(), st.integers(0, 2**32 - 1))
 def test_inner_products_of_random_configurations(config, seed):
@@ -37,7 +38,7 @@ def test_inner_products_of_random_configurations(config, seed):
     assert_adjoint(pooling(config), x, config)
 
 
-@pytest.mark.parametrize("config", CASES)
+@pytest.mark.parametrize("config", slow_but(CASES, "ceil, excluding", "adaptive bins"))
 def test_the_transpose_of_the_transpose_is_the_pool(config):
     x = jax.random.normal(jax.random.key(0), config.shape())
     pool = pooling(config)

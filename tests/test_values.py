@@ -1,7 +1,7 @@
-"""Every value is that of the definition, to the two roundings of one division.
+"""Every value, and every derivative, is that of the definition.
 
-The inputs are small integers, whose sums are exact. XLA may divide by a constant by multiplying
-by its reciprocal, and so round twice.
+To the two roundings of one division: the inputs are small integers, whose sums are exact, and XLA
+may divide by a constant by multiplying by its reciprocal.
 """
 
 import itertools
@@ -9,28 +9,13 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
-import soak
-from cases import pooling
-from configs import configs
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+from agreement import assert_agree
+from cases import Call, slow
+from configs import random_calls
 from oracle import Config
 
 import jaxpool
-
-
-def integers(shape, seed=0):
-    return np.random.default_rng(seed).integers(-99, 100, shape).astype(np.float32)
-
-
-def assert_same(pooled, x, config):
-    """Equal but for the rounding of one division of exact integers."""
-    two_roundings = 2 * np.finfo(np.float32).eps / 2
-    np.testing.assert_allclose(
-        pooled, oracle.pool(x, config), rtol=1.01 * two_roundings, atol=0, err_msg=repr(config)
-    )
 
 
 def all_options():
@@ -51,26 +36,24 @@ def all_options():
             yield Config((7, 8), kernel, stride, padding, include, ceil, override, dilation, last)
 
 
-CROSS = list(all_options())
-CHUNK = 64  # calls per compiled program: compiling one program for each would take minutes
+CROSS = [Call(config) for config in all_options()]
+CHUNKS = [CROSS[start : start + 448] for start in range(0, len(CROSS), 448)]
 
 
-@pytest.mark.parametrize("start", range(0, len(CROSS), CHUNK))
-def test_full_cross_of_options(start):
-    chunk = CROSS[start : start + CHUNK]
-    inputs = [integers(config.shape(batch=())) for config in chunk]
-    outputs = jax.jit(lambda xs: [pooling(config)(x) for x, config in zip(xs, chunk, strict=True)])(
-        inputs
-    )
-    for x, pooled, config in zip(inputs, outputs, chunk, strict=True):
-        assert_same(pooled, x, config)
+@pytest.mark.parametrize("calls", [CROSS[::13], *slow(*CHUNKS)], ids=len)
+def test_full_cross_of_options(calls):
+    assert_agree(calls, derivatives=False)
 
 
-@settings(max_examples=soak.PROGRAMS, deadline=None, phases=[Phase.generate])
-@given(soak.programs)
-def test_random_calls(drawn):
-    """2,000 of them: value, gradient, transposed gradient; `python tests/soak.py` runs more."""
-    soak.check(drawn)
+@pytest.mark.parametrize(("number", "count"), [(0, 128), *slow(*((n, 250) for n in range(1, 9)))])
+def test_random_calls(number, count):
+    """`python tests/soak.py` runs more of them."""
+    assert_agree(random_calls(number, count))
+
+
+@pytest.mark.parametrize("number", [9, *slow(10, 11)])
+def test_random_calls_compiled_as_users_compile_them(number):
+    assert_agree(random_calls(number, 32 if number == 9 else 128), options=None)
 
 
 def long_windows():
@@ -89,25 +72,11 @@ def long_windows():
 
 
 def test_long_windows():
-    drawn = list(long_windows())
-    inputs = [integers(config.shape()) for config in drawn]
-
-    @jax.jit
-    def everything(xs):
-        pulled = [jax.vjp(pooling(config), x) for x, config in zip(xs, drawn, strict=True)]
-        return [(pooled, *pullback(jnp.sin(pooled))) for pooled, pullback in pulled]
-
-    for x, config, (pooled, gradient) in zip(inputs, drawn, everything(inputs), strict=True):
-        assert_same(pooled, x, config)
-        expected = oracle.transpose(np.sin(pooled), config)
-        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5, err_msg=repr(config))
+    assert_agree([Call(config) for config in long_windows()])
 
 
-@settings(max_examples=25, deadline=None)
-@given(configs(), st.sampled_from([(), (1,), (2, 1, 3)]))
-def test_eager_calls_with_any_leading_axes(config, batch):
-    x = integers(config.shape(batch))
-    assert_same(pooling(config)(x), x, config)
+def integers(shape):
+    return np.random.default_rng(0).integers(-99, 100, shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +140,7 @@ def test_empty_batch_or_channels(shape):
 
 
 def test_the_longest_kernel_and_the_widest_steps():
-    x = integers((1, 5))
     whole = Config((5,), (9,), (9,), ((2, 2),))
-    assert_same(jaxpool.avg_pool1d(x, 9, padding=2), x, whole)
     far = Config((5,), (2,), (50,), ((0, 0),))
-    assert_same(jaxpool.avg_pool1d(x, 2, 50), x, far)
     apart = Config((5,), (2,), (1,), ((7, 7),), dilation=(12,))
-    assert_same(jaxpool.avg_pool1d(x, 2, 1, 7, dilation=12), x, apart)
+    assert_agree([Call(config) for config in (whole, far, apart)])

@@ -1,24 +1,26 @@
-"""The site's figures are drawn by their scripts, and its pages say what these measure."""
+"""Numbers on the pages, measured again, are those that the pages say."""
 
 import re
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
+from pages import PAGES, ROOT, assert_is_chart, words
 from processes import run_python
-from test_docs import PAGES, ROOT, words
 
 import jaxpool
+from benchmarks.__main__ import parse
 
 FIGURES = ROOT / "docs" / "figures"
-IMAGES = ROOT / "docs" / "images"
 NUMERICS, PERFORMANCE, MASKS = (f"docs/{page}.md" for page in ("numerics", "performance", "masks"))
 sys.path.insert(0, str(FIGURES))
 import errors  # noqa: E402
 
 BY_NAME = {library.name: library for library in errors.LIBRARIES}
-NAMES = list(BY_NAME)
+CPU = Path("/proc/cpuinfo")
+AVX_512 = not CPU.exists() or "avx512f" in CPU.read_text()  # what the figures are of
 old_xla = pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="it adds otherwise in old JAX")
 
 
@@ -30,56 +32,6 @@ def error(name, *case):
         pytest.skip(f"{name} is not installed")
 
 
-def assert_is_chart(path):
-    """A picture of vectors and text, of nothing but black, white and greys, and not large."""
-    text = path.read_text()
-    assert len(text) < 100_000
-    assert "<svg" in text
-    assert "<text" in text
-    assert "sans-serif" in text
-    assert "<image" not in text
-    assert "<dc:date>" not in text
-    colours = set(re.findall(r"#([0-9a-f]{6})\b", text))
-    assert all(c[:2] == c[2:4] == c[4:] for c in colours), colours
-
-
-def test_errors_are_drawn_the_same_each_time(tmp_path):
-    printed = []
-    for name in ("first.svg", "second.svg"):
-        arguments = "--picture", tmp_path / name, "--kernels", 2, 3
-        printed.append(run_python(FIGURES / "errors.py", *arguments, cwd=tmp_path))
-    first, second = ((tmp_path / name).read_text() for name in ("first.svg", "second.svg"))
-    assert first == second
-    assert_is_chart(tmp_path / "first.svg")
-    for name in NAMES:
-        assert (f">{name}<" in first) != (f"{name} is not installed" in printed[0])
-    for dtype in errors.DTYPES:
-        for k in (2, 3):
-            assert len(re.findall(rf"^{dtype} +{k}x{k} ", printed[0], re.MULTILINE)) == 2
-    assert re.search(r"^bfloat16 +2x2 .* 1\.[345]e-03$", printed[0], re.MULTILINE)
-
-
-def test_the_committed_errors_name_every_library():
-    assert_is_chart(IMAGES / "errors.svg")
-    drawn = (IMAGES / "errors.svg").read_text()
-    for name in (*NAMES, *errors.DRAWN, *map(str, errors.KERNELS)):
-        assert f">{name}<" in drawn
-
-
-def test_a_library_that_is_missing_is_left_out(tmp_path, monkeypatch):
-    def missing(*_):
-        raise ImportError
-
-    libraries = [library._replace(pool=missing) for library in errors.LIBRARIES[:1]]
-    monkeypatch.setattr(
-        errors, "LIBRARIES", (*libraries, *errors.LIBRARIES[1:2], BY_NAME["jaxpool"])
-    )
-    single, sliding = (errors.measure_all([2], slides) for slides in (False, True))
-    assert list(single) == NAMES[1::2]
-    errors.draw(single, sliding, tmp_path / "errors.svg")
-    assert f">{NAMES[0]}<" not in (tmp_path / "errors.svg").read_text()
-
-
 @old_xla
 @pytest.mark.parametrize(
     ("dtype", "kernel", "sliding", "said"),
@@ -89,7 +41,7 @@ def test_a_library_that_is_missing_is_left_out(tmp_path, monkeypatch):
         ("bfloat16", 28, False, 0.35),
         ("bfloat16", 224, False, 0.50),
         ("bfloat16", 224, True, 0.99),
-        ("float16", 28, False, 0.003),
+        ("float16", 28, False, 0.003 if AVX_512 else 0.0008),
         ("float16", 224, True, 0.08),
     ],
 )
@@ -98,7 +50,7 @@ def test_errors_of_reduce_window_are_those_that_the_page_says(dtype, kernel, sli
     measured = error("lax.reduce_window", *case)
     assert measured == pytest.approx(said, rel=0.15)
     assert error("flax.linen.avg_pool", *case) == pytest.approx(measured, rel=0.01)
-    assert f" {said:.1%} ".replace(".0%", "%") in re.sub("[,;]", " ", words(NUMERICS))
+    assert f" {100 * said:.2g}% " in re.sub("[,;]", " ", words(NUMERICS))
 
 
 @old_xla
@@ -127,10 +79,18 @@ def test_pytorch_agrees_with_jaxpool_in_16_bits(dtype):
 def test_errors_in_float32_are_those_of_the_table(label):
     (row,) = re.findall(rf"^\| {re.escape(label)} \| (.+) \|$", PAGES[NUMERICS], re.MULTILINE)
     name = "lax.reduce_window" if "Flax" in label else label
-    for kernel, said in zip((3, 14, 56, 224), row.split(" | "), strict=True):
-        assert error(name, "float32", kernel, True) == pytest.approx(float(said), rel=0.2)
+    said = dict(zip((3, 14, 56, 224), map(float, row.split(" | ")), strict=True))
+    if "Flax" in label and not AVX_512:
+        ((narrow, wide),) = re.findall(
+            r"Flax by ([\d.e-]+) instead of ([\d.e-]+)\.", words(NUMERICS)
+        )
+        assert said[56] == float(wide)
+        said[56] = float(narrow)
+    for kernel, one in said.items():
+        assert error(name, "float32", kernel, True) == pytest.approx(one, rel=0.2)
 
 
+@pytest.mark.slow
 def test_masks(tmp_path):
     """The pictures are drawn; what they show is what the page says."""
     printed = run_python(FIGURES / "masks.py", "--folder", tmp_path, cwd=tmp_path)
@@ -158,21 +118,6 @@ def test_masks(tmp_path):
     assert f"off by {degrees} degrees, and those {lost}% are lost" in page
 
 
-@pytest.mark.parametrize("name", [NUMERICS, PERFORMANCE, MASKS])
-def test_every_picture_is_described_and_there(name):
-    pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)(\{[^}]*\})?", PAGES[name])
-    assert pictures or name == PERFORMANCE  # whose picture is the README's
-    for text, target, attributes in pictures:
-        assert len(text) > 100
-        assert (ROOT / "docs" / target).is_file()
-        assert (".chart" in attributes) == target.endswith(".svg")
-
-
-@pytest.mark.parametrize("name", ["masks_sensor.svg", "errors.svg"])
-def test_charts_survive_being_inverted(name):
-    assert_is_chart(IMAGES / name)
-
-
 def test_additions_are_those_of_the_table():
     rows = dict(re.findall(r"^\| (k|one by one|jaxpool) \| (.+) \|$", PAGES[PERFORMANCE], re.M))
     columns = [[int(n) for n in row.split(" | ")] for row in rows.values()]
@@ -183,9 +128,11 @@ def test_additions_are_those_of_the_table():
         assert int(pooled.cost_analysis()["flops"] / 4096**2 - 1) == ours
 
 
-def test_what_the_benchmark_can_be_told():
+def test_what_the_benchmark_can_be_told(capsys):
     """Each option of the page is one, and each of the benchmark's is on the page."""
-    options = set(re.findall(r"--[a-z]+", run_python("-m", "benchmarks", "--help", cwd=ROOT)))
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    options = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
     page = set(re.findall(r"`(--[a-z]+)", PAGES[PERFORMANCE]))
     assert page == options - {"--help"}
 

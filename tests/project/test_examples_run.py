@@ -1,12 +1,12 @@
 """The examples run as a reader runs them, and give what they promise."""
 
 import re
-from pathlib import Path
 
 import pytest
+from pages import FOLDER, ROOT
 from processes import run_python
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 
 
 def run(name, *arguments, folder):
@@ -28,6 +28,7 @@ def held_out_accuracy(printed):
     return float(accuracy)
 
 
+@pytest.mark.slow
 def test_train_digits(tmp_path):
     """97% of digits that it was not trained on, as printed at the end."""
     printed = run("train_digits.py", folder=tmp_path)
@@ -35,12 +36,14 @@ def test_train_digits(tmp_path):
     assert_is_picture(tmp_path / "train_digits.png", 500_000)
 
 
+@pytest.mark.slow
 def test_downsample_photo(tmp_path):
     picture = tmp_path / "photo.png"
     assert str(picture) in run("downsample_photo.py", "--picture", str(picture), folder=tmp_path)
     assert_is_picture(picture, 1_000_000)
 
 
+@pytest.mark.slow
 def test_masked_satellite(tmp_path):
     """The mask loses the windows that are all cloud alone, and is right about the rims."""
     picture = tmp_path / "clouds.png"
@@ -62,6 +65,7 @@ def test_masked_satellite(tmp_path):
     assert_is_picture(picture, 1_000_000)
 
 
+@pytest.mark.slow
 def test_poolformer(tmp_path):
     """95% of digits that it was not trained on."""
     printed = run("poolformer.py", folder=tmp_path)
@@ -85,5 +89,5 @@ def test_quickstart(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_every_example_has_a_test(path):
-    tests = Path(__file__).parent.glob("test_*.py")
+    tests = [*FOLDER.glob("test_*.py"), FOLDER / "conftest.py"]  # which starts distributed.py
     assert any(f'"{path.name}"' in test.read_text() for test in tests)

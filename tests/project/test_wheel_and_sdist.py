@@ -1,4 +1,4 @@
-"""What a user installs: the wheel and the sdist hold what they should, and nothing else."""
+"""The wheel and the sdist hold what they should, and nothing else."""
 
 import shutil
 import subprocess
@@ -6,17 +6,14 @@ import sys
 import tarfile
 import zipfile
 from importlib.metadata import PathDistribution
-from pathlib import Path
 
 import pytest
+from pages import ROOT
 
 import jaxpool
 
-ROOT = Path(__file__).parent.parent
 NAME = f"jaxpool-{jaxpool.__version__}"
 STRAYS = [".env", "build/a.py", "docs/a.txt", "jaxpool/a.txt", "notes.md", "tests/a.png"]
-
-pytestmark = pytest.mark.xdist_group("distribution")  # built once, by one worker
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,13 @@
-"""The site's drawings show what the oracle says, and what pages share comes from one place."""
+"""The site's drawings show what the oracle says of windows and bins."""
 
 import re
 from itertools import product
 
 import oracle
 import pytest
-from test_against_torch import CALLS
-from test_docs import PAGES, README, hooks, words
+from pages import PAGES, hooks
 
 DRAWINGS = hooks.DRAWING.findall(PAGES["docs/windows.md"])
-SHARED = [
-    (page, name, section)
-    for page, text in PAGES.items()
-    for _, name, section in hooks.INCLUDE.findall(text)
-]
 
 
 def assert_drawn(drawn, taps, divisors):
@@ -25,7 +19,16 @@ def assert_drawn(drawn, taps, divisors):
         assert roles.count({"tap", "counted"}) == (divisor or 0)
 
 
-@pytest.mark.parametrize("padding", [0, 1, [(2, 0)], "SAME", "SAME_LOWER"])
+@pytest.mark.parametrize(
+    "padding",
+    [
+        pytest.param(0, marks=pytest.mark.slow),
+        1,
+        pytest.param(((2, 0),), marks=pytest.mark.slow),
+        pytest.param("SAME", marks=pytest.mark.slow),
+        pytest.param("SAME_LOWER", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_what_is_drawn_of_a_window(padding, ceil_mode):
     pads = ((padding, padding),) if isinstance(padding, int) else padding
@@ -65,46 +68,3 @@ def test_drawings_have_words_and_fit_a_phone(kind, source):
 
 def test_every_kind_of_drawing_is_used():
     assert {kind for kind, _ in DRAWINGS} == set(hooks.windows.DRAWINGS)
-
-
-@pytest.mark.parametrize(("page", "name", "section"), SHARED)
-def test_what_is_included_is_there(page, name, section):
-    included = hooks.include(f'--8<-- "{name}{":" * bool(section)}{section}"', page)
-    assert len(included) > 100
-    assert "--8<--" not in included.replace("<!-- --8<-- [", "")
-
-
-def test_every_section_of_the_readme_is_used():
-    sections = re.findall(r"\[start:(\w+)\]", README)
-    assert sections == re.findall(r"\[end:(\w+)\]", README)
-    assert set(sections) == {section for _, name, section in SHARED if name == "README.md"}
-
-
-def test_links_lead_to_pages():
-    text = "[a](docs/scaling.md#x) [b](examples/poolformer.py) [c](https://e.org) [d](SECURITY.md)"
-    home = "[a](scaling.md#x) [b](examples.md#poolformer) [c](https://e.org) [d](security.md)"
-    assert hooks.relink(text, "README.md", "docs/index.md") == home
-    deeper = "[e](../masks.md) ![f](../images/a.png)"
-    assert hooks.relink(deeper, "docs/migration/onnx.md", "docs/migration/onnx.md") == deeper
-    moved = "![f](../images/a.png)"
-    assert hooks.relink("![f](docs/images/a.png)", "README.md", "docs/migration/onnx.md") == moved
-
-
-def test_every_page_is_in_the_navigation():
-    navigation = (hooks.ROOT / "mkdocs.yml").read_text()
-    named = set(re.findall(r": ([\w/-]+\.md)$", navigation, re.MULTILINE))
-    assert named == {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
-
-
-def test_every_example_is_shown():
-    examples = {f"examples/{path.name}" for path in (hooks.ROOT / "examples").glob("*.py")}
-    assert examples == {name for page, name, _ in SHARED if page == "docs/examples.md"}
-
-
-def test_figures_on_the_first_page():
-    home = words("docs/index.md")
-    (row,) = re.findall(r"^\| `flax.linen.avg_pool` \| (.*) \|$", README, re.MULTILINE)
-    forward, backward, narrow_forward, narrow_backward = row.split(" | ")
-    assert f"take {forward} times as long forward and {backward} backward, in" in home
-    assert f"bfloat16 {narrow_forward} and {narrow_backward} times" in home
-    assert f"for {len(CALLS)} calls" in home

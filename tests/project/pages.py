@@ -1,0 +1,67 @@
+"""The pages as a reader sees them, and how the Python on them is run."""
+
+import re
+import sys
+import traceback
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+import hooks  # noqa: E402
+
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text()
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+}
+README = PAGES["README.md"]
+
+
+def words(name):
+    """The text of a page in one line."""
+    return " ".join(PAGES[name].split())
+
+
+def assembled(name):
+    """The page as the site shows it, without the drawings, which run nothing."""
+    return hooks.include(PAGES[name], name)
+
+
+def python_in(text):
+    """The Python blocks of a page, in order."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def assert_blocks_run(text):
+    """One after the other in one namespace; a comment behind a line says what it prints."""
+    blocks = python_in(text)
+    assert blocks
+    names = {}
+    for block in blocks:
+        printed = []
+        names["print"] = lambda *values, printed=printed: printed.append(" ".join(map(str, values)))
+        exec(compile(block, "block", "exec"), names)
+        promised = re.findall(r"^ *print\(.*\)  # (.*)$", block, re.MULTILINE)
+        assert printed == promised, f"{printed} is printed, and not {promised}"
+
+
+def failure_of(text):
+    """The traceback, if its blocks do not run, as text: not every error can leave a process."""
+    try:
+        assert_blocks_run(text)
+    except Exception:
+        return traceback.format_exc()
+    return ""
+
+
+def assert_is_chart(path):
+    """A picture of vectors and text, of nothing but black, white and greys, and not large."""
+    text = path.read_text()
+    assert len(text) < 100_000
+    assert "<svg" in text
+    assert "<text" in text
+    assert "sans-serif" in text
+    assert "<image" not in text
+    assert "<dc:date>" not in text
+    colours = set(re.findall(r"#([0-9a-f]{6})\b", text))
+    assert all(c[:2] == c[2:4] == c[4:] for c in colours), colours

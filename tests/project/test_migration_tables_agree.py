@@ -1,0 +1,95 @@
+"""The calls that the migration pages set side by side in their tables give the same."""
+
+import re
+from importlib.util import find_spec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pages import PAGES
+
+import jaxpool
+
+PEERS = {  # of each, the page with its table of calls, and how these import it
+    "equinox": ("equinox-haiku", "import equinox as eqx"),
+    "haiku": ("equinox-haiku", "import haiku as hk"),
+    "flax": ("flax", "import flax.linen as nn; from flax import nnx"),
+    "keras": ("keras-tensorflow", "import keras"),
+    "tensorflow": ("keras-tensorflow", "import tensorflow as tf"),  # it is in no extra
+}
+IMPORTS = """
+import jax, jax.numpy as jnp, numpy as np
+from jaxpool import *
+last = {"data_format": "channels_last"}
+steps = np.arange(8) < np.array([[5], [3]])
+"""
+
+PYTORCH = re.findall(
+    r"^\| `((?:nn|F|torch)\..*)` \| (?:`(.*)` )?\| `(.*)` \|$",
+    PAGES["docs/migration/pytorch.md"],
+    re.MULTILINE,
+)
+SHAPES = {"1": (2, 3, 13), "2": (2, 3, 8, 9), "3": (2, 3, 4, 5, 6)}
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        pytest.param("equinox", marks=pytest.mark.slow),
+        pytest.param("haiku", marks=pytest.mark.slow),
+        "flax",
+        pytest.param("keras", marks=pytest.mark.slow),
+        pytest.param("tensorflow", marks=pytest.mark.slow),
+    ],
+)
+def test_rows_agree(peer, monkeypatch):
+    """The two calls in each row of the table that the peer's name heads."""
+    if not find_spec(peer):
+        pytest.skip(f"{peer} is not installed")
+    if peer == "haiku" and jax.__version_info__ < (0, 5):
+        pytest.skip("it cannot be imported with old JAX")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    page, imports = PEERS[peer]
+    header = rf"^\| {peer}, `x` of shape .*\| jaxpool \|\n"
+    text = PAGES[f"docs/migration/{page}.md"]
+    (table,) = re.findall(header + r"\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE | re.I)
+    names = {}
+    exec(f"{IMPORTS}{imports}", names)
+    for row in table.splitlines():
+        theirs, ours = re.fullmatch(r"\| `([^`]+)`[^|]*\| `([^`]+)` \|", row).groups()
+        names["x"] = example(theirs, ours)
+        expected, got = (np.asarray(eval(call, names)) for call in (theirs, ours))
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6, err_msg=theirs)
+
+
+def example(theirs, ours):
+    """An input of the layout that the peer's call is for."""
+    axes = int(re.search(r"pool(\d)d", ours)[1])
+    channels_first = re.search("eqx|NCHW|channels_first|channel_axis=1", theirs)
+    spatial = (8, 6, 10)[:axes]
+    shape = (4, *spatial) if channels_first else (*spatial, 4)
+    batch = () if "eqx" in theirs else (2,)
+    return np.random.default_rng(0).standard_normal((*batch, *shape), np.float32)
+
+
+def test_the_tables_of_pytorch_were_read():
+    assert len(PYTORCH) == 30
+    assert len({theirs for theirs, _, _ in PYTORCH}) == 15
+
+
+@pytest.mark.parametrize(("theirs", "layer", "function"), PYTORCH)
+def test_a_row_of_pytorch(theirs, layer, function):
+    torch = pytest.importorskip("torch")
+    (ndim,) = set(re.findall(r"(\d)d", function)) or {"2"}
+    x = np.random.default_rng(0).standard_normal(SHAPES[ndim], np.float32)
+    names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional, "x": torch.tensor(x)}
+    expected = eval(theirs, names)
+    expected = expected(names["x"]) if callable(expected) else expected
+    last = "**last" in function or ".mean((1, 2))" in function
+    x = jnp.moveaxis(x, 1, -1) if last else jnp.asarray(x)
+    names = {**vars(jaxpool), "x": x, "last": {"data_format": "channels_last"}}
+    results = [eval(function, names)] + ([eval(layer, names)(x)] if layer else [])
+    for result in results:
+        first = jnp.moveaxis(result, -1, 1) if last and result.ndim > 2 else result
+        np.testing.assert_allclose(first, expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,82 @@
+"""Arrays of any shape: no images, many channels, any rank, axes shorter than the windows."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from agreement import assert_agree, compiled
+from cases import CASES, Call, pooling
+from oracle import Config
+
+import jaxpool
+
+
+@pytest.mark.parametrize(("batch", "channels"), [((2, 0, 3), 1), ((2,), 0)])
+def test_no_images_or_no_channels(batch, channels):
+    def everything():
+        results = []
+        for config in configs:
+            x = jnp.ones(config.shape(batch, channels))
+            pooled = pooling(config, where=np.ones(x.shape, bool))(x)
+            results.append((pooled, jax.grad(lambda x, c=config: pooling(c)(x).sum())(x)))
+        return results
+
+    configs = [case.values[0] for case in CASES]
+    for config, (pooled, gradient) in zip(configs, compiled(everything), strict=True):
+        spatial, _ = oracle.windows(config)
+        assert pooled.shape == config.shape(batch, channels, spatial)
+        assert gradient.shape == config.shape(batch, channels)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_thousands_of_channels(channels_last):
+    config = Config((5, 6), (3, 2), (2, 2), ((1, 1), (0, 1)), False, channels_last=channels_last)
+    x = np.random.default_rng(0).standard_normal(config.shape((1,), 4099)).astype(np.float32)
+    pooled, pullback = jax.vjp(pooling(config), x)
+    np.testing.assert_allclose(pooled, oracle.pool(x, config), rtol=1e-5, atol=1e-6)
+    expected = oracle.transpose(pooled, config)
+    np.testing.assert_allclose(pullback(pooled)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_ranks(ndim, data_format):
+    """All axes before those of one image are batch; an image has one axis for its channels."""
+    image = (2, *(4,) * ndim) if data_format == "channels_first" else (*(4,) * ndim, 2)
+    leads = [(1, 2, 3, 1, 2, 3)[:n] for n in range(9 - len(image))]
+    inputs = [np.random.default_rng(0).standard_normal((*lead, *image)) for lead in leads]
+    for name, size in ((f"avg_pool{ndim}d", 2), (f"adaptive_avg_pool{ndim}d", 3)):
+        function = partial(getattr(jaxpool, name), data_format=data_format)
+        for rank in range(ndim + 1):
+            with pytest.raises(ValueError, match=f"at least {ndim + 1} axes"):
+                function(jnp.ones(image[:rank]), size)
+
+        def everything(inputs, function=function, size=size):
+            return [(function(x, size), function(x.reshape(-1, *image), size)) for x in inputs]
+
+        for lead, (pooled, flat) in zip(leads, compiled(everything, inputs), strict=True):
+            assert pooled.shape == (*lead, *flat.shape[1:])
+            np.testing.assert_array_equal(pooled.reshape(flat.shape), flat)
+
+
+def far_configs():
+    """Axes of one pixel and of a few, with windows, steps and gaps as long as they may be."""
+    for size, kernel, dilation in itertools.product((1, 2, 5), (1, 2, 7), (1, 3, 11)):
+        extent = (kernel - 1) * dilation + 1
+        pad = min(extent - 1, 40)
+        for stride in (1, size + 1, 60):
+            rest = {"count_include_pad": False, "dilation": (dilation,)}
+            yield Config((size,), (kernel,), (stride,), "SAME", **rest)
+            for padding in ((pad, pad), (pad, 0), (0, pad)):
+                if size + sum(padding) >= extent:
+                    yield Config((size,), (kernel,), (stride,), (padding,), **rest)
+
+
+def test_windows_steps_and_gaps_beyond_the_input():
+    drawn = list(far_configs())
+    assert len(drawn) > 150
+    assert_agree([Call(config) for config in drawn], derivatives=False)
