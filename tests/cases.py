@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from oracle import Adaptive, Config
 
@@ -41,10 +42,9 @@ def pooling(config, **options):
     return lambda x: function(x, **config.arguments(), **options)
 
 
-def cotangent_of(pooled):
-    """A cotangent in which no two neighbours are equal."""
-    waves = jnp.cos(jnp.arange(pooled.size, dtype=jnp.float32))
-    return waves.reshape(pooled.shape).astype(pooled.dtype)
+def normal(shape, dtype="float32", seed=0):
+    """Normal numbers; those of jax.random take seconds to compile for each new shape."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
 FIXED = [

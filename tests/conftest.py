@@ -1,5 +1,6 @@
 """No network for the tests, little memory, and what several files share."""
 
+import mmap
 import os
 from pathlib import Path
 
@@ -15,11 +16,15 @@ if NO_NETWORK not in os.environ.get("PYTHONPATH", ""):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
-@pytest.fixture(autouse=True, scope="module")
+MEMORY = Path("/proc/self/statm")  # of Linux; its second number counts pages
+
+
+@pytest.fixture(autouse=True)
 def _forget_programs():
-    """What a file has compiled is of no use to the next, and would come to gigabytes."""
+    """What the tests have compiled goes before it comes to gigabytes."""
     yield
-    jax.clear_caches()
+    if not MEMORY.exists() or int(MEMORY.read_text().split()[1]) * mmap.PAGESIZE > 800e6:
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from agreement import assert_agree
-from cases import Call, slow
+from cases import Call, normal, slow
 from oracle import Adaptive
 
 from jaxpool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, avg_pool2d
@@ -23,7 +23,7 @@ def test_every_output_size_of_an_axis(size):
 
 
 def test_where_the_output_divides_the_size_it_is_a_fixed_window():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 12, 20))
+    x = normal((2, 3, 12, 20))
     chex.assert_trees_all_equal(adaptive_avg_pool2d(x, (4, 5)), avg_pool2d(x, (3, 4)))
     programs = [
         jax.jit(f).lower(x).as_text()
@@ -109,7 +109,7 @@ def test_nan_and_inf_reach_only_the_bins_that_hold_them(bad, size, outputs):
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 def test_vmap_over_any_axis(axis):
-    x = jax.random.normal(jax.random.key(0), (4, 5, 6, 7))
+    x = normal((4, 5, 6, 7))
     mapped = jax.vmap(lambda x: adaptive_avg_pool2d(x, (4, 3)), axis, axis)(x)
     parts = [adaptive_avg_pool2d(part, (4, 3)) for part in jnp.moveaxis(x, axis, 0)]
     chex.assert_trees_all_close(mapped, jnp.stack(parts, axis), rtol=1e-6)

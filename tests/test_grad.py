@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from agreement import assert_agree
-from cases import CASES, FIXED, Call, pooling, slow_but
+from agreement import assert_agree, compiled
+from cases import CASES, FIXED, Call, normal, pooling, slow_but
 from jax.test_util import check_grads
 
 import jaxpool
@@ -15,14 +15,33 @@ import jaxpool
 TWICE = FIXED + [case for case in CASES if case.id in ("adaptive bins", "adaptive more outputs")]
 
 
-@pytest.mark.parametrize("config", slow_but(CASES, "ceil, excluding", "adaptive bins"))
-@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.checkpoint])
-def test_vjp_is_the_transpose_of_the_definition(config, transform):
+def value_and_gradient(f, x, cotangent):
+    pooled, pullback = jax.vjp(f, x)
+    return pooled, *pullback(cotangent)
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint])
+def test_vjp_of_a_transformed_call(transform):
+    configs = [case.values[0] for case in CASES]
     rng = np.random.default_rng(0)
-    x = rng.standard_normal(config.shape(), dtype=np.float32)
-    pooled, pullback = jax.vjp(transform(pooling(config)), x)
-    cotangent = rng.standard_normal(pooled.shape, dtype=np.float32)
-    (gradient,) = pullback(cotangent)
+    inputs = [rng.standard_normal(c.shape(), dtype=np.float32) for c in configs]
+    cotangents = [rng.standard_normal(c.shape(spatial=oracle.windows(c)[0])) for c in configs]
+
+    def everything(inputs, cotangents):
+        given = zip(configs, inputs, cotangents, strict=True)
+        return [value_and_gradient(transform(pooling(c)), x, ct) for c, x, ct in given]
+
+    found = compiled(everything, inputs, cotangents)
+    for config, cotangent, (_, gradient) in zip(configs, cotangents, found, strict=True):
+        expected = oracle.transpose(cotangent, config)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6, err_msg=repr(config))
+
+
+@pytest.mark.parametrize("config", slow_but(CASES, "ceil, excluding", "adaptive bins"))
+def test_vjp_of_an_eager_call(config):
+    x = np.random.default_rng(0).standard_normal(config.shape(), dtype=np.float32)
+    cotangent = np.ones(config.shape(spatial=oracle.windows(config)[0]), np.float32)
+    _, gradient = value_and_gradient(pooling(config), x, cotangent)
     expected = oracle.transpose(cotangent, config)
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
     assert gradient.dtype == x.dtype
@@ -35,12 +54,13 @@ def test_every_kind_of_call():
 
 @pytest.mark.parametrize("config", slow_but(TWICE, "overlapping, excluding", "adaptive bins"))
 def test_first_and_second_order_numerically(config):
-    x = jax.random.normal(jax.random.key(0), config.shape((1,), 1))
+    x = normal(config.shape((1,), 1))
 
-    pool = pooling(config)
-    check_grads(
-        lambda x: jnp.sin(pool(x) * 2), (x,), order=2, modes=("fwd", "rev"), rtol=0.02, atol=0.02
-    )
+    @jax.jit
+    def f(x):
+        return jnp.sin(pooling(config)(x) * 2)
+
+    check_grads(f, (x,), order=2, modes=("fwd", "rev"), rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +79,7 @@ def test_hessian_of_half_a_square_is_the_gram_matrix(config):
     basis = np.eye(x.size).reshape(-1, *x.shape)
     gram = [oracle.transpose(oracle.pool(e, config), config).ravel() for e in basis]
     for hessian in (jax.hessian(half_square), jax.jacrev(jax.jacfwd(half_square))):
-        found = np.asarray(hessian(x)).reshape(x.size, x.size)
+        found = np.asarray(compiled(hessian, x)).reshape(x.size, x.size)
         np.testing.assert_allclose(found, gram, rtol=1e-5, atol=1e-6)
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import normal
 
 import jaxpool
 from jaxpool import avg_pool2d, avg_pool3d
@@ -24,7 +25,7 @@ def test_no_retrace_for_the_same_shape():
         return avg_pool2d(x, [3, 3], 2, 1, False)
 
     for seed in range(3):
-        pool(jax.random.normal(jax.random.key(seed), (2, 3, 9, 9)))
+        pool(normal((2, 3, 9, 9), seed=seed))
     with pytest.raises(AssertionError):
         pool(jnp.ones((2, 3, 8, 8)))
 
@@ -61,14 +62,14 @@ def test_no_call_is_left_in_a_program():
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_jit_and_eager_agree_to_the_last_bit(options, dtype):
-    x = jax.random.normal(jax.random.key(0), (2, 3, 17, 18), dtype)
+    x = normal((2, 3, 17, 18), dtype)
     chex.assert_trees_all_equal(
         jax.jit(lambda x: avg_pool2d(x, 3, **options))(x), avg_pool2d(x, 3, **options)
     )
 
 
 def test_without_jit():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 9, 9))
+    x = normal((2, 3, 9, 9))
     with jax.disable_jit():
         pooled = avg_pool2d(x, 3, 2, 1, False)
     chex.assert_trees_all_close(pooled, avg_pool2d(x, 3, 2, 1, False), rtol=1e-6)

@@ -8,6 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
+from cases import normal
 from flax import linen as nn
 from flax.errors import SetAttributeFrozenModuleError
 
@@ -40,7 +41,7 @@ ALL = [
 @pytest.mark.parametrize(("pair", "options"), ALL)
 def test_the_layer_is_the_function(pair, options):
     layer, function = pair
-    x = jax.random.normal(jax.random.key(0), (2, 8, *[8] * layer.ndim))
+    x = normal((2, 8, *[8] * layer.ndim))
     size, *rest = options
     expected = function(x, options[size], **{name: options[name] for name in rest})
     pool = layer(**options)
@@ -144,7 +145,7 @@ class Net(nn.Module):
 
 
 def test_in_compact_setup_and_sequential():
-    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+    x = normal((2, 8, 8, 3))
     variables = Net().init(jax.random.key(1), x)
     assert set(variables["params"]) == {"Conv_0", "Conv_1", "Dense_0"}
     gradient = jax.jit(jax.grad(lambda v: (Net().apply(v, x) ** 2).sum()))(variables)
@@ -159,7 +160,7 @@ def test_in_compact_setup_and_sequential():
                 x = pool(x)
             return x
 
-    x = jax.random.normal(jax.random.key(0), (2, 3, 8, 8))
+    x = normal((2, 3, 8, 8))
     stacked = nn.Sequential([AvgPool2d(2), nn.relu, AvgPool2d(2)])
     chex.assert_trees_all_equal(WithSetup().apply({}, x), avg_pool2d(avg_pool2d(x, 2), 2))
     chex.assert_trees_all_equal(stacked.apply({}, x), avg_pool2d(nn.relu(avg_pool2d(x, 2)), 2))
@@ -171,7 +172,7 @@ def test_in_scan():
         def __call__(self, x, _):
             return AvgPool2d(3, 1, 1)(x), None
 
-    x = jax.random.normal(jax.random.key(0), (3, 8, 8))
+    x = normal((3, 8, 8))
     scanned, _ = nn.scan(Smooth, variable_broadcast=(), length=3)().apply({}, x, None)
     expected = x
     for _ in range(3):
@@ -181,14 +182,14 @@ def test_in_scan():
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_in_vmap(axis):
-    x = jax.random.normal(jax.random.key(0), (4, 5, 6, 7))
+    x = normal((4, 5, 6, 7))
     lifted = nn.vmap(AvgPool2d, in_axes=axis, out_axes=axis, variable_axes={})
     expected = jax.vmap(lambda x: avg_pool2d(x, 2), axis, axis)(x)
     chex.assert_trees_all_equal(lifted(2).apply({}, x), expected)
 
 
 def test_in_remat_and_jit():
-    x = jax.random.normal(jax.random.key(0), (2, 4, 4))
+    x = normal((2, 4, 4))
     for lift in (nn.remat, nn.jit):
         chex.assert_trees_all_equal(lift(AvgPool2d)(2).apply({}, x), avg_pool2d(x, 2))
 
@@ -215,7 +216,7 @@ def test_interceptors_see_the_call_alone():
 
 
 def test_channels_last_between_convolutions_equals_channels_first():
-    x = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
+    x = normal((2, 6, 8, 3))
     last = AvgPool2d((2, 4), padding=1, data_format="channels_last")(x)
     first = AvgPool2d((2, 4), padding=1)(jnp.moveaxis(x, -1, 1))
     chex.assert_trees_all_close(last, jnp.moveaxis(first, 1, -1), rtol=1e-6)

@@ -8,6 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
+from cases import normal
 from flax import nnx
 
 import jaxpool
@@ -48,7 +49,7 @@ def test_values_and_attributes_are_those_of_linen(kind, options, ndim):
         options["padding"] = options["padding"] * ndim
     ours = getattr(jaxpool.nnx, f"{kind}{ndim}d")(**options)
     linen = getattr(jaxpool.linen, f"{kind}{ndim}d")(**options)
-    x = jax.random.normal(jax.random.key(0), (2, 8, *[8] * ndim))
+    x = normal((2, 8, *[8] * ndim))
     chex.assert_trees_all_equal(ours(x), linen(x))
     where = x > 0
     chex.assert_trees_all_equal(ours(x, where), linen(x, where=where))
@@ -60,7 +61,7 @@ def test_values_and_attributes_are_those_of_linen(kind, options, ndim):
 
 
 def test_in_sequential_and_jit():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 8, 8))
+    x = normal((2, 3, 8, 8))
     model = nnx.Sequential(
         jaxpool.nnx.AvgPool2d(3, 2, 1), nnx.relu, jaxpool.nnx.AdaptiveAvgPool2d((3, None))
     )
@@ -83,7 +84,7 @@ class Net(nnx.Module):
 
 
 def test_gradients_reach_the_parameters_before_a_pool():
-    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+    x = normal((2, 8, 8, 3))
     net = Net(nnx.Rngs(0))
     gradient = nnx.jit(nnx.grad(lambda net: (net(x) ** 2).sum()))(net)
     leaves = jax.tree.leaves(gradient)
@@ -92,7 +93,7 @@ def test_gradients_reach_the_parameters_before_a_pool():
 
 
 def test_split_and_merge():
-    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+    x = normal((2, 8, 8, 3))
     net = Net(nnx.Rngs(0))
     graph, state = nnx.split(net)
     assert len(jax.tree.leaves(state)) == 4
@@ -110,7 +111,7 @@ def test_split_and_merge():
 
 
 def test_vmap():
-    x = jax.random.normal(jax.random.key(0), (4, 3, 8, 8))
+    x = normal((4, 3, 8, 8))
     pool = jaxpool.nnx.AdaptiveAvgPool2d(3)
     mapped = nnx.vmap(lambda pool, x: pool(x), in_axes=(None, 1), out_axes=1)(pool, x)
     chex.assert_trees_all_close(mapped, jax.vmap(pool, 1, 1)(x), rtol=1e-6)

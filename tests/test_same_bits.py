@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, pooling, slow_but
+from cases import CASES, normal, pooling, slow_but
 
 
 def assert_same_bits(found, expected):
@@ -17,7 +17,7 @@ def assert_same_bits(found, expected):
 def test_values(config):
     """Eager, jitted, mapped, looped, part of a larger batch, and beside a gradient."""
     dtype = "bfloat16" if config.ndim != 2 else "float32"
-    x = jax.random.normal(jax.random.key(0), (3, *config.shape()), dtype)
+    x = normal((3, *config.shape()), dtype)
     f = pooling(config)
     expected = f(x)
     for found in (
@@ -32,7 +32,7 @@ def test_values(config):
 @pytest.mark.parametrize("config", slow_but(CASES[1::4], "same_lower"))
 def test_values_under_a_mask(config):
     """Which is an argument: by a constant XLA may divide in another way."""
-    x = jax.random.normal(jax.random.key(0), config.shape())
+    x = normal(config.shape())
     where = np.random.default_rng(0).random(x.shape) < 0.9
 
     def f(x, where):
@@ -45,6 +45,6 @@ def test_values_under_a_mask(config):
 
 @pytest.mark.parametrize("config", slow_but(CASES[::4], "same"))
 def test_gradients_of_one_program(config):
-    x = jax.random.normal(jax.random.key(0), config.shape())
+    x = normal(config.shape())
     gradient = jax.jit(jax.grad(lambda x: jnp.nansum(pooling(config)(x) ** 2)))
     assert_same_bits(gradient(x), gradient(x))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agreement import compiled
+from cases import normal
 from jax import lax
 
 import jaxpool
@@ -61,7 +62,7 @@ def everything(f, x, reverse=True):
 @pytest.fixture(scope="module")
 def written_out():
     """An input, and all that `thrice` gives for it."""
-    x = jax.random.normal(jax.random.key(0), (2, 2, 7, 6))
+    x = normal((2, 2, 7, 6))
     return x, compiled(partial(everything, thrice), x)
 
 
@@ -76,7 +77,7 @@ def test_nested(nested, outer, written_out):
 
 def test_gradients_inside_a_scan_inside_a_map():
     """A few steps of descent, each through a pool's gradient, for several targets at once."""
-    targets = jax.random.normal(jax.random.key(0), (3, 1, 4, 4))
+    targets = normal((3, 1, 4, 4))
 
     def descend(target):
         def step(x, _):

@@ -1,10 +1,11 @@
-"""Under JAX's switches: the same values and gradients."""
+"""Under JAX's switches: the values and gradients of the definition."""
 
 from contextlib import ExitStack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracle
 import pytest
 from cases import CASES, pooling, slow_but
 
@@ -41,8 +42,8 @@ def arguments(config):
     x = rng.standard_normal(config.shape(), dtype=np.float32)
     where = np.ones(x.shape, bool)
     where.ravel()[::7] = False
-    shape = jax.eval_shape(pooling(config), x).shape
-    return x, where, rng.standard_normal(shape, dtype=np.float32)
+    pooled = config.shape(spatial=oracle.windows(config)[0])
+    return x, where, rng.standard_normal(pooled, dtype=np.float32)
 
 
 KINDS = ["tiles", "ceil, excluding", "one window", "wide", "1-d", "adaptive bins"]
@@ -61,15 +62,16 @@ def test_under_all_switches(config):
 
 
 def assert_same(config, switches):
-    """`everything` is the same under all of the switches together."""
-    given = arguments(config)
-    expected = everything(config, *given)
+    """`everything` is what the oracle says under all of the switches together."""
+    x, where, cotangent = arguments(config)
+    value, gradient = oracle.pool(x, config), oracle.transpose(cotangent, config)
+    masked = oracle.masked_pool(x, where, cotangent, config)
     with ExitStack() as stack:
         for switch in switches:
             stack.enter_context(switch())
-        found = everything(config, *map(jnp.asarray, given))
-    for one, other in zip(found, expected, strict=True):
-        assert one.dtype == other.dtype
+        found = everything(config, *map(jnp.asarray, (x, where, cotangent)))
+    for one, other in zip(found, (value, gradient, *masked, value), strict=True):
+        assert one.dtype == jnp.float32
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 

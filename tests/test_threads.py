@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, pooling, slow
+from cases import CASES, normal, pooling, slow
 from flax import nnx
 
 import jaxpool.nnx
@@ -38,7 +38,7 @@ def everything(case, x):
 @pytest.mark.parametrize("every", [13, *slow(6)])
 def test_functions(every):
     cases = [case.values[0] for case in CASES[::every]]
-    inputs = [jax.random.normal(jax.random.key(0), case.shape()) for case in cases]
+    inputs = [normal(case.shape()) for case in cases]
     expected = [everything(*pair) for pair in zip(cases, inputs, strict=True)]
     jax.clear_caches()
 
@@ -54,7 +54,7 @@ def test_functions(every):
 
 def test_layers():
     """One layer that all threads share, in Linen and in NNX."""
-    x = jax.random.normal(jax.random.key(0), (2, 3, 10, 10))
+    x = normal((2, 3, 10, 10))
     expected = jaxpool.avg_pool2d(x, 3, 2, 1, False)
     linen = jaxpool.AvgPool2d(3, 2, 1, False)
     of_nnx = jaxpool.nnx.AvgPool2d(3, 2, 1, False)

@@ -5,47 +5,47 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from cases import CASES, pooling, slow_but
-from configs import configs
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+from agreement import compiled
+from cases import CASES, pooling, slow
+from configs import random_calls
 
 import jaxpool
 
 
-def assert_adjoint(pool, x, config):
-    pooled = np.nan_to_num(pool(x))  # a window of nothing is NaN forward, and nothing backward
-    y = np.random.default_rng(1).standard_normal(pooled.shape).astype(np.float32)
-    (back,) = jax.linear_transpose(pool, jax.ShapeDtypeStruct(x.shape, x.dtype))(y)
-    left, right = np.vdot(pooled, y), np.vdot(x, back)
-    scale = np.linalg.norm(pooled) * np.linalg.norm(y) + np.linalg.norm(x) * np.linalg.norm(back)
-    assert abs(left - right) <= 1e-6 * scale, config
-    np.testing.assert_allclose(back, oracle.transpose(y, config), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("config", slow_but(CASES, "ceil, excluding", "wide", "adaptive bins"))
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
-def test_inner_products(config, transform):
-    x = np.random.default_rng(0).standard_normal(config.shape()).astype(np.float32)
-    assert_adjoint(transform(pooling(config)), x, config)
+@pytest.mark.parametrize(
+    "configs",
+    [
+        [case.values[0] for case in CASES],
+        *slow([config for config, *_ in random_calls(0, 64)]),
+    ],
+    ids=["every kind", "random"],
+)
+def test_inner_products(configs, transform):
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal(config.shape(), dtype=np.float32) for config in configs]
+    cotangents = [rng.standard_normal(c.shape(spatial=oracle.windows(c)[0])) for c in configs]
+    cotangents = [cotangent.astype(np.float32) for cotangent in cotangents]
 
+    def everything(inputs, cotangents):
+        results = []
+        for config, x, y in zip(configs, inputs, cotangents, strict=True):
+            pool = transform(pooling(config))
+            transpose = jax.linear_transpose(pool, x)
+            (twice,) = jax.linear_transpose(lambda y, t=transpose: t(y)[0], y)(x)
+            results.append((pool(x), *transpose(y), twice))
+        return results
 
-@pytest.mark.slow
-@settings(max_examples=25, deadline=None, phases=[Phase.generate])
-@given(configs(), st.integers(0, 2**32 - 1))
-def test_inner_products_of_random_configurations(config, seed):
-    x = np.random.default_rng(seed).standard_normal(config.shape((), 2)).astype(np.float32)
-    assert_adjoint(pooling(config), x, config)
-
-
-@pytest.mark.parametrize("config", slow_but(CASES, "ceil, excluding", "adaptive bins"))
-def test_the_transpose_of_the_transpose_is_the_pool(config):
-    x = jax.random.normal(jax.random.key(0), config.shape())
-    pool = pooling(config)
-    y = jax.eval_shape(pool, x)
-    twice = jax.linear_transpose(lambda y: jax.linear_transpose(pool, x)(y)[0], y)(x)[0]
-    expected = np.nan_to_num(pool(x))
-    np.testing.assert_allclose(jnp.nan_to_num(twice), expected, rtol=1e-5, atol=1e-6)
+    found = compiled(everything, inputs, cotangents)
+    for config, x, y, (pooled, back, twice) in zip(configs, inputs, cotangents, found, strict=True):
+        pooled = np.nan_to_num(pooled)  # a window of nothing is NaN forward, and nothing backward
+        left, right = np.vdot(pooled, y), np.vdot(x, back)
+        norm = np.linalg.norm
+        assert abs(left - right) <= 1e-6 * (norm(pooled) * norm(y) + norm(x) * norm(back)), config
+        expected = oracle.transpose(y, config)
+        np.testing.assert_allclose(back, expected, rtol=1e-5, atol=1e-6, err_msg=repr(config))
+        twice = np.nan_to_num(twice)
+        np.testing.assert_allclose(twice, pooled, rtol=1e-5, atol=1e-6, err_msg=repr(config))
 
 
 def test_of_complex_numbers():

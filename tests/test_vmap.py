@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agreement import compiled
-from cases import slow
+from cases import normal, slow
 
 from jaxpool import avg_pool1d, avg_pool2d, avg_pool3d
 
@@ -27,9 +27,7 @@ CASES = [
 @pytest.mark.parametrize(("pool", "shape", "options"), CASES)
 def test_every_axis_in_and_out(pool, shape, options):
     axes = range(len(shape) + 1)
-    inputs = [
-        jax.random.normal(jax.random.key(axis), (*shape[:axis], 3, *shape[axis:])) for axis in axes
-    ]
+    inputs = [normal((*shape[:axis], 3, *shape[axis:]), seed=axis) for axis in axes]
     call = partial(pool, **options)
 
     def everything(inputs):
@@ -47,7 +45,7 @@ def looped(f, x, in_axis, out_axis):
 
 
 def test_nested():
-    x = jax.random.normal(jax.random.key(0), (4, 2, 6, 6, 3))
+    x = normal((4, 2, 6, 6, 3))
     mapped = jax.vmap(jax.vmap(lambda x: avg_pool2d(x, 2), -1, -1))(x)
     expected = looped(lambda y: looped(lambda z: avg_pool2d(z, 2), y, -1, -1), x, 0, 0)
     chex.assert_trees_all_close(mapped, expected, rtol=1e-6)
@@ -55,13 +53,13 @@ def test_nested():
 
 @pytest.mark.parametrize(("pool", "shape", "options"), CASES)
 def test_of_the_gradient(pool, shape, options):
-    x = jax.random.normal(jax.random.key(0), (3, *shape))
+    x = normal((3, *shape))
     gradient = jax.jit(jax.grad(lambda x: jnp.sin(pool(x, **options)).sum()))
     chex.assert_trees_all_close(jax.vmap(gradient)(x), looped(gradient, x, 0, 0), rtol=1e-5)
 
 
 def test_gradient_of_a_mapped_pool():
-    x = jax.random.normal(jax.random.key(0), (6, 6, 2, 3))
+    x = normal((6, 6, 2, 3))
 
     def mapped(x):
         return jax.vmap(lambda x: avg_pool2d(x, 3, 1), -1, -1)(x.transpose(2, 0, 1, 3))

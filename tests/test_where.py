@@ -9,7 +9,7 @@ import numpy as np
 import oracle
 import pytest
 from agreement import assert_agree
-from cases import CASES, Call, pooling, slow
+from cases import CASES, Call, normal, pooling, slow
 from oracle import Adaptive, Config
 
 import jaxpool
@@ -33,7 +33,7 @@ def test_shapes_that_broadcast(shape):
 
 
 def test_all_true_is_no_mask():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 9, 8))
+    x = normal((2, 3, 9, 8))
     for options in ({"padding": 1}, {"padding": 1, "count_include_pad": False}, {"stride": 2}):
         plain = avg_pool2d(x, 3, **options)
         chex.assert_trees_all_close(
@@ -157,7 +157,7 @@ def test_the_mask_is_summed_once_on_its_own_shape():
 
 
 def test_a_layer_takes_it_when_called():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 8, 8))
+    x = normal((2, 3, 8, 8))
     where = x > 0
     for layer, expected in [
         (jaxpool.AvgPool2d(2), avg_pool2d(x, 2, where=where)),
@@ -175,7 +175,7 @@ def test_it_may_be_computed_under_jit():
 
 def test_weighted_by_hand_in_a_scan():
     """Inside control flow, with a mask that shrinks from step to step."""
-    x = jax.random.normal(jax.random.key(0), (1, 8, 8))
+    x = normal((1, 8, 8))
 
     def step(x, limit):
         return avg_pool2d(x, 3, 1, 1, where=jnp.abs(x) < limit), None
