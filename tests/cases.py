@@ -32,8 +32,10 @@ def slow(*parameters):
 def slow_but(cases, *names):
     """The cases, of which only those of these names are not slow."""
     assert {*names} <= {case.id for case in cases}
-    slow = pytest.mark.slow
-    return [c if c.id in names else pytest.param(*c.values, id=c.id, marks=slow) for c in cases]
+    return [
+        c if c.id in names else pytest.param(*c.values, id=c.id, marks=pytest.mark.slow)
+        for c in cases
+    ]
 
 
 def pooling(config, **options):

@@ -3,13 +3,12 @@
 import json
 
 import pytest
+from cases import slow
 from pages import ROOT
 from processes import run_python
 
 
-@pytest.mark.parametrize(
-    "dtypes", [["float32"], pytest.param(["float32", "bfloat16"], marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("dtypes", [["float32"], *slow(["float32", "bfloat16"])])
 def test_one_cell(tmp_path, dtypes):
     out, picture = tmp_path / "results.json", tmp_path / "results.png"
     options = ["--quick", "--cells", "16x1280x7x7", "--peers", "flax", "--dtypes", *dtypes]

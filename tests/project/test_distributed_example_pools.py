@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 
 from jaxpool import avg_pool2d
 
 ROW = r"^k(\d) s(\d) +(\d+) +(\d+)-(\d+) +([\d.]+) +([\d.]+) +(\d+) +([\d.e-]+) +(\d+)$"
 
 
-@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("devices", [1, *slow(2)])
 def test_two_processes(start, devices):
     if devices > 1 and jax.__version_info__ < (0, 5):
         pytest.skip("old JAX's Gloo joins processes of one device only")

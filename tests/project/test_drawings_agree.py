@@ -5,6 +5,7 @@ from itertools import product
 
 import oracle
 import pytest
+from cases import slow
 from pages import PAGES, hooks
 
 DRAWINGS = hooks.DRAWING.findall(PAGES["docs/windows.md"])
@@ -19,19 +20,11 @@ def assert_drawn(drawn, taps, divisors):
         assert roles.count({"tap", "counted"}) == (divisor or 0)
 
 
-@pytest.mark.parametrize(
-    "padding",
-    [
-        pytest.param(0, marks=pytest.mark.slow),
-        1,
-        pytest.param(((2, 0),), marks=pytest.mark.slow),
-        pytest.param("SAME", marks=pytest.mark.slow),
-        pytest.param("SAME_LOWER", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("padding", [1, *slow(0, [(2, 0)], "SAME", "SAME_LOWER")])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_what_is_drawn_of_a_window(padding, ceil_mode):
     pads = ((padding, padding),) if isinstance(padding, int) else padding
+    pads = pads if isinstance(pads, str) else tuple(pads)
     for stride, dilation, count in product((1, 2, 4), (1, 2), (False, True)):
         given = {"stride": stride, "dilation": dilation, "ceil_mode": ceil_mode}
         drawn = hooks.windows.Windows.of(

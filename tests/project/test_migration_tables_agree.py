@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 from pages import PAGES
 
 import jaxpool
@@ -33,16 +34,7 @@ PYTORCH = re.findall(
 SHAPES = {"1": (2, 3, 13), "2": (2, 3, 8, 9), "3": (2, 3, 4, 5, 6)}
 
 
-@pytest.mark.parametrize(
-    "peer",
-    [
-        pytest.param("equinox", marks=pytest.mark.slow),
-        pytest.param("haiku", marks=pytest.mark.slow),
-        "flax",
-        pytest.param("keras", marks=pytest.mark.slow),
-        pytest.param("tensorflow", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("peer", ["flax", *slow("equinox", "haiku", "keras", "tensorflow")])
 def test_rows_agree(peer, monkeypatch):
     """The two calls in each row of the table that the peer's name heads."""
     if not find_spec(peer):

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import jax
 import numpy as np
 import pytest
+from cases import slow
 from pages import PAGES, python_in
 
 
@@ -43,8 +44,7 @@ def onnx_page():
 
 
 @pytest.mark.parametrize(
-    ("opset", "count"),
-    [(22, 12), *(pytest.param(n, 50, marks=pytest.mark.slow) for n in (7, 10, 11, 19, 22))],
+    ("opset", "count"), [(22, 12), *slow(*((n, 50) for n in (7, 10, 11, 19, 22)))]
 )
 def test_onnx_nodes(onnx_page, opset, count):
     rng = random.Random(opset)

@@ -14,6 +14,7 @@ from multiprocessing import get_context
 import jax
 import jax.numpy as jnp
 import pytest
+from cases import slow
 from pages import FOLDER, PAGES, README, assembled, failure_of, python_in
 from processes import run_python
 
@@ -85,9 +86,7 @@ def test_the_page_on_sharding():
 
 
 @pytest.mark.skipif(old_jax, reason="Flax's error is another in old JAX")
-@pytest.mark.parametrize(
-    "end", ["## In Equinox", pytest.param(None, marks=pytest.mark.slow)], ids=["beginning", "all"]
-)
+@pytest.mark.parametrize("end", ["## In Equinox", *slow(None)], ids=["beginning", "all"])
 def test_the_readme(run, end):
     """Up to the section on other libraries, whose imports take long, and all of it."""
     run(README[: README.index(end) if end else None])
@@ -95,11 +94,7 @@ def test_the_readme(run, end):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
-        for name in PAGES
-        if name.startswith("docs/migration/")
-    ],
+    [*QUICK, *slow(*sorted(MIGRATION.keys() - {*QUICK}))],
 )
 def test_a_migration_page(run, name):
     """In old JAX the pages on other JAX libraries would print other numbers.
