@@ -265,7 +265,7 @@ def _bin_sum(x: jax.Array, axis: int, outputs: int) -> jax.Array:
         total = jnp.sum(read(start[:, None] + np.arange(shortest)), axis + 1)
     if counts.max() == shortest:
         return total
-    others = [a for a in range(x.ndim) if a != axis]
+    others = tuple(a for a in range(x.ndim) if a != axis)
     longer = np.expand_dims(counts > shortest, others)
     return total + jnp.where(longer, read(start + counts - 1), np.zeros((), x.dtype))
 

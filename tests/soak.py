@@ -5,7 +5,7 @@ Two thousand are part of the tests; this runs any number of them:
     python tests/soak.py [--configurations 100000] [--seed N] [--processes 2]
 
 A failure names the call, and the command that makes it again. Nearly all of the time XLA compiles;
-`--quick` is three times as fast, by code generators that users do not have.
+`--quick` takes less of it, by code generation that users do not have.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main(arguments=None):
     parser.add_argument("--configurations", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="by quick code generators")
+    parser.add_argument("--quick", action="store_true", help="by quick code generation")
     parser.add_argument("--chunk", type=int, help="only this one, to see a failure again")
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
