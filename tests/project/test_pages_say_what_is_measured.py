@@ -20,7 +20,7 @@ import errors  # noqa: E402
 
 BY_NAME = {library.name: library for library in errors.LIBRARIES}
 CPU = Path("/proc/cpuinfo")
-AVX_512 = not CPU.exists() or "avx512f" in CPU.read_text()  # what the figures are of
+AVX_512 = not CPU.exists() or "avx512f" in CPU.read_text()  # as the figures have it
 old_xla = pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="it adds otherwise in old JAX")
 
 
@@ -41,7 +41,7 @@ def error(name, *case):
         ("bfloat16", 28, False, 0.35),
         ("bfloat16", 224, False, 0.50),
         ("bfloat16", 224, True, 0.99),
-        ("float16", 28, False, 0.003 if AVX_512 else 0.0008),
+        ("float16", 28, False, 0.003) if AVX_512 else ("float16", 56, False, 0.0015),
         ("float16", 224, True, 0.08),
     ],
 )
@@ -82,7 +82,7 @@ def test_errors_in_float32_are_those_of_the_table(label):
     said = dict(zip((3, 14, 56, 224), map(float, row.split(" | ")), strict=True))
     if "Flax" in label and not AVX_512:
         ((narrow, wide),) = re.findall(
-            r"Flax by ([\d.e-]+) instead of ([\d.e-]+)\.", words(NUMERICS)
+            r"Flax are off by ([\d.e-]+) instead of ([\d.e-]+)\.", words(NUMERICS)
         )
         assert said[56] == float(wide)
         said[56] = float(narrow)
