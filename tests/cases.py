@@ -45,7 +45,7 @@ def pooling(config, **options):
 
 
 def normal(shape, dtype="float32", seed=0):
-    """Normal numbers; those of jax.random take seconds to compile for each new shape."""
+    """Normal numbers, by NumPy, as those of jax.random are compiled anew for each shape."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 

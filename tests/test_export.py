@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from agreement import compiled
+from agreement import compiled, value_and_gradient
 from cases import normal, slow
 from jax import export
 
@@ -46,12 +46,6 @@ def exported(f, shape, **scope):
     """`f` for a symbolic shape, through bytes and back."""
     x = jax.ShapeDtypeStruct(export.symbolic_shape(shape, **scope), jnp.float32)
     return export.deserialize(export.export(jax.jit(f), platforms=PLATFORMS)(x).serialize())
-
-
-def value_and_gradient(pool, x):
-    """The gradient is that of half the sum of squares; a window of nothing is left out."""
-    pooled, pullback = jax.vjp(pool, x)
-    return pooled, *pullback(jnp.nan_to_num(pooled))
 
 
 def assert_same(program, pool, shapes):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from agreement import assert_agree, compiled
+from agreement import assert_agree, compiled, value_and_gradient
 from cases import CASES, FIXED, Call, normal, pooling, slow_but
 from jax.test_util import check_grads
 
@@ -13,11 +13,6 @@ import jaxpool
 
 # Differentiated twice, of adaptive pools those whose bins differ: the others are fixed windows.
 TWICE = FIXED + [case for case in CASES if case.id in ("adaptive bins", "adaptive more outputs")]
-
-
-def value_and_gradient(f, x, cotangent):
-    pooled, pullback = jax.vjp(f, x)
-    return pooled, *pullback(cotangent)
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.checkpoint])
