@@ -8,7 +8,7 @@ Functions: `avg_pool1d`, `avg_pool2d` and `avg_pool3d` over windows of a fixed s
 
 from jaxpool._adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from jaxpool._avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
-from jaxpool._window import pool_output_shape, pool_strips
+from jaxpool._shapes import pool_output_shape, pool_strips
 from jaxpool.linen import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

@@ -1,10 +1,10 @@
-"""Average pooling to a given output size: windows that follow from the sizes."""
+"""The public functions to a given output size: windows that follow from the sizes."""
 
 import jax
 import numpy as np
 
-from jaxpool._avg_pool import average
-from jaxpool._window import Caller, OutputSize, parse_adaptive
+from jaxpool._average import average
+from jaxpool._parse import Caller, OutputSize, parse_adaptive
 
 
 def adaptive_avg_pool1d(

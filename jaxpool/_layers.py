@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from jaxpool._avg_pool import average
-from jaxpool._window import (
+from jaxpool._average import average
+from jaxpool._parse import (
     Caller,
     Ints,
     OutputSize,
@@ -75,10 +75,10 @@ class _AvgPool(Layer):
             self.stride,
             self.padding,
             self.count_include_pad,
-            self.ceil_mode,
-            self.divisor_override,
-            self.dilation,
-            self.data_format,
+            ceil_mode=self.ceil_mode,
+            divisor_override=self.divisor_override,
+            dilation=self.dilation,
+            data_format=self.data_format,
         )
 
 

@@ -178,6 +178,17 @@ def masked_pool(x, where, cotangent, config):
     return _unflat(out, shape, config), _unflat(back, config.spatial, config)
 
 
+def sums(x, cotangent, config):
+    """The sums over windows of `x`, undivided, and what each of its pixels gets of `cotangent`."""
+    x, cotangent = (_flat(a, config).astype(np.float64) for a in (x, cotangent))
+    shape, rows = windows(config)
+    out, back = np.empty(cotangent.shape), np.zeros(x.shape)
+    for i, (reads, *_) in enumerate(rows):
+        out[..., i] = x[..., reads].sum(-1)
+        back[..., reads] += cotangent[..., i, None]
+    return _unflat(out, shape, config), _unflat(back, config.spatial, config)
+
+
 def _flat(x, config):
     """With the pixels as its last axis."""
     if config.channels_last:

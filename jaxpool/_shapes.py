@@ -1,0 +1,137 @@
+"""The shape of a pool's output, and how a pool is cut into strips."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, cast
+
+from jaxpool._parse import (
+    Caller,
+    Ints,
+    Padding,
+    is_int,
+    is_sequence,
+    lay,
+    parse_ints,
+    parse_windows,
+)
+from jaxpool._window import Span
+
+
+def pool_output_shape(
+    spatial_shape: Sequence[int],
+    kernel: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    *,
+    ceil_mode: bool = False,
+    dilation: Ints = 1,
+) -> tuple[int, ...]:
+    """The spatial shape of what `avg_pool1d`, `avg_pool2d` or `avg_pool3d` returns.
+
+    Args:
+      spatial_shape: the sizes of the input's spatial axes, one or more, without batch and
+        channels; ints, or the symbolic dimensions of `jax.export`.
+      kernel: as in `avg_pool2d`, and so are the others.
+      stride: see there.
+      padding: see there.
+      ceil_mode: see there.
+      dilation: see there.
+
+    Returns:
+      The number of windows along each axis.
+
+    Raises:
+      TypeError, ValueError: as `avg_pool2d` does.
+
+    Examples:
+      >>> pool_output_shape((224, 224), 3, 2, 1)
+      (112, 112)
+      >>> pool_output_shape((112, 112), 3, 2, ceil_mode=True)
+      (56, 56)
+    """
+    caller = Caller("pool_output_shape")
+    arguments = kernel, stride, padding, ceil_mode, dilation
+    return tuple(span.outputs for span in _laid(caller, spatial_shape, *arguments))
+
+
+class Strip(NamedTuple):
+    """Neighbouring rows of a pool's output, and what they are pooled from: see `pool_strips`."""
+
+    output: slice
+    input: slice
+    padding: tuple[tuple[int, int], ...]
+
+
+def pool_strips(
+    spatial_shape: Sequence[int],
+    rows: int,
+    kernel: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    *,
+    ceil_mode: bool = False,
+    dilation: Ints = 1,
+) -> tuple[Strip, ...]:
+    """Cuts a pool along its first spatial axis, for images that do not fit in memory.
+
+    To pool the rows `strip.input` with the padding `strip.padding`, and all else as given here,
+    gives the rows `strip.output` of the result, bit for bit in strips of two rows and more (but
+    see docs/numerics.md). Strips overlap in the input as windows do.
+
+    Args:
+      spatial_shape: the sizes of the input's spatial axes, without batch and channels.
+      rows: how many rows of the output a strip has, at least 1. The last strip may have fewer,
+        or one more, for a single row that is left joins the strip before it.
+      kernel: as in `avg_pool2d`, and so are the others.
+      stride: see there.
+      padding: see there.
+      ceil_mode: see there.
+      dilation: see there.
+
+    Returns:
+      The strips, first to last, each with the slices `output` and `input` of the first spatial
+      axis, and `padding`, a (low, high) pair per spatial axis.
+
+    Raises:
+      TypeError, ValueError: as `avg_pool2d` does; if `rows` is not an int of at least 1.
+
+    Examples:
+      >>> image = jnp.arange(40.0).reshape(1, 8, 5)
+      >>> strips = pool_strips((8, 5), 3, 3, 2, "SAME", ceil_mode=True)
+      >>> parts = [avg_pool2d(image[:, s.input], 3, 2, s.padding, ceil_mode=True) for s in strips]
+      >>> jnp.array_equal(jnp.concatenate(parts, axis=1), avg_pool2d(image, 3, 2, "SAME"))
+      Array(True, dtype=bool)
+    """
+    caller = Caller("pool_strips")
+    (rows,) = parse_ints(caller, "rows", rows, 1, minimum=1)
+    arguments = kernel, stride, padding, ceil_mode, dilation
+    span, *others = _laid(caller, spatial_shape, *arguments)
+    if not all(map(is_int, spatial_shape)):
+        caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
+    # The last window may overhang under `ceil_mode`, and is then too long for a strip of its own.
+    starts = [*range(0, max(1, span.outputs - 1), rows), span.outputs]
+    strips = []
+    for first, past in pairwise(starts):
+        begin = first * span.stride - span.low
+        end = (past - 1) * span.stride - span.low + span.extent
+        if past == span.outputs:
+            end = span.size + span.high
+        pads = max(0, -begin), max(0, end - span.size)
+        inside = slice(max(0, begin), min(span.size, end))
+        padding = pads, *((other.low, other.high) for other in others)
+        strips.append(Strip(slice(first, past), inside, padding))
+    return tuple(strips)
+
+
+def _laid(caller: Caller, spatial_shape: Sequence[int], *arguments: Any) -> tuple[Span, ...]:
+    """The checked windows on axes of `spatial_shape`, in which they fit."""
+    if not is_sequence(spatial_shape):
+        caller.fail(TypeError, "spatial_shape", "be a sequence of sizes", spatial_shape)
+    # Symbolic dimensions are told by the `scope` of names that they belong to.
+    if not all(is_int(size) or hasattr(size, "scope") for size in spatial_shape):
+        caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
+    if not spatial_shape:
+        caller.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
+    windows = parse_windows(caller, len(spatial_shape), *arguments)
+    spans = lay(caller, windows, spatial_shape, 0, "spatial_shape", spatial_shape)
+    return cast(tuple[Span, ...], spans)
