@@ -1,11 +1,12 @@
 """Which way to sum for which geometry on which platform.
 
-The tables `VALUE`, `TANGENT` and `AXIS` are read top down: the first row that fits says it. The
-figures beside a row are ratios of times (cpu: float32 on 2 CPU cores, to be repeated by
-`python -m benchmarks`).
+The tables are read top down, and a platform takes the first row that fits and names a way for it.
+The evidence beside a row is the ratio to the way that the platform would take otherwise: on the
+cpu of times in float32 on 2 cores (`python -m benchmarks`), on the tpu (v5e) and the gpu (H100) of
+cycles or bytes of compiled programs.
 
-No row looks at the size of the batch or at how many devices there are, so that `vmap`, a batch and
-a single image give the same bits, and a program is the same wherever it is exported.
+No row looks at the size of the batch or at how many devices there are. So `vmap`, a batch and a
+single image give the same bits, and a program is the same wherever it is traced.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from jaxpool._window import Ragged, Span
 
 Platform: TypeAlias = Literal["cpu", "gpu", "tpu"]
+Purpose: TypeAlias = Literal["value", "tangent"]
 Origin: TypeAlias = Literal["stored", "masked", "converted"]  # XLA may repeat the latter two
 PLATFORMS: tuple[Platform, ...] = ("cpu", "gpu", "tpu")
 
@@ -30,49 +32,61 @@ Plan: TypeAlias = tuple[Step, ...]
 
 
 class Box(NamedTuple):
-    """Neighbouring axes that windows of a fixed size are summed along, and what is summed."""
+    """Axes that windows of a fixed size are summed along, and what is summed."""
 
     spans: tuple[Span, ...]
     origin: Origin
     is_first: bool = True  # of the axes that are summed along, in this order
     is_last: bool = True
 
+    def all(self, holds: Callable[[Span], bool]) -> bool:
+        """Whether it holds along every axis."""
+        return all(map(holds, self.spans))
+
     @property
     def taps(self) -> int:
         """How many elements a window has."""
         return prod(span.kernel for span in self.spans)
 
-    def all(self, holds: Callable[[Span], bool]) -> bool:
-        """Whether it holds along every axis."""
-        return all(map(holds, self.spans))
+    @property
+    def overlap(self) -> float:
+        """How many windows read an element."""
+        return self.taps / prod(span.stride for span in self.spans)
 
 
 class Row(NamedTuple):
-    """Geometry, and the way that serves it on each platform; BY_AXIS asks `AXIS` for each axis."""
+    """Boxes, and the way that serves them on each platform; None leaves it to a later row."""
 
     fits: Callable[[Box], bool]
-    cpu: str
-    gpu: str
-    tpu: str
-
-
-BY_AXIS = "by axis"
+    cpu: str | None = None
+    gpu: str | None = None
+    tpu: str | None = None
 
 
 def few_taps_inside(box: Box) -> bool:
-    """Few taps, and none in the padding, which would put branches into the loop that XLA makes."""
-    return box.all(lambda span: span.is_inside) and box.taps <= 12
+    """Up to 12 taps, and none in the padding, which would put branches into the loop."""
+    return box.taps <= 12 and box.all(lambda span: span.is_inside)
 
 
 def small_tiles_inside(box: Box) -> bool:
-    """Tiles of up to 14 elements along an axis, stored: XLA copies a conversion for each tap."""
+    """Tiles of up to 14 elements along an axis, if XLA has no conversion to repeat for each tap."""
     inside = box.all(lambda span: span.is_inside and span.is_tiling and span.kernel <= 14)
     return inside and box.origin != "converted"
 
 
-def small_windows(box: Box) -> bool:
-    """Windows of up to 6 elements along an axis."""
-    return box.all(lambda span: span.kernel <= 6)
+def masked(box: Box) -> bool:
+    """What lies under a mask is left out."""
+    return box.origin == "masked"
+
+
+def little_overlap(box: Box) -> bool:
+    """An element is read by up to 36 windows: tiles, and 6x6 windows of stride 1."""
+    return box.overlap <= 36
+
+
+def medium(box: Box) -> bool:
+    """Up to 13 taps along an axis."""
+    return box.all(lambda span: span.kernel <= 13)
 
 
 def tiling(box: Box) -> bool:
@@ -85,90 +99,116 @@ def unknown_size(box: Box) -> bool:
     return not box.all(lambda span: span.is_known)
 
 
-def long_windows(box: Box) -> bool:
-    """Windows of at least 15 strides."""
+def long(box: Box) -> bool:
+    """At least 15 strides."""
     return box.all(lambda span: span.kernel >= 15 * span.stride)
 
 
+def very_long(box: Box) -> bool:
+    """At least 63 strides."""
+    return box.all(lambda span: span.kernel >= 63 * span.stride)
+
+
 def short_along_the_last(box: Box) -> bool:
-    """Up to 5 taps along the last axis."""
+    """Up to 5 taps along the last axis. More would exchange too much where it is sharded."""
     return box.is_last and box.taps <= 5
 
 
 def strided_from_elsewhere(box: Box) -> bool:
-    """Up to 3 taps that overlap by less than 2, along the first axis of what is not stored."""
+    """Up to 3 taps of stride 2 along the first axis of what is not stored."""
     (span,) = box.spans
     return box.is_first and box.origin != "stored" and 1 < span.stride < span.kernel <= 3
 
 
 def anything(box: Box) -> bool:
-    """Every other window."""
+    """All other windows."""
     del box
     return True
 
 
-# For the value, along all axes at once.
+# Along all axes at once, or by `AXIS` along one after the other: the first or the last axis first.
+BY_AXIS, LAST_FIRST = "by axis", "by axis, last first"
+
+SEVERAL = (
+    # gpu: one kernel instead of two, half the bytes (5x5). tpu: 1.8x (2x2), 1.2x (3x3 of stride 2).
+    Row(little_overlap, gpu="window", tpu="window"),
+    # tpu: 1.1x (11x11), and one pass fewer over what does not fit in VMEM.
+    Row(medium, tpu="window"),
+    # gpu: 1.3x at 7x7, on paper. tpu: 1.2x at 15x15, 6.4x at 31x31; the first first, 4.0x.
+    Row(anything, cpu=BY_AXIS, gpu=BY_AXIS, tpu=LAST_FIRST),
+)
+
 VALUE = (
     # cpu: 3x for 2x2 tiles of [32, 64, 224, 224], 7x for 3x3 tiles, 5x for 3x3 of stride 1.
-    Row(few_taps_inside, cpu="taps", gpu="window", tpu="window"),
+    Row(few_taps_inside, cpu="taps"),
     # cpu: 1.7x for 10x10 tiles.
-    Row(small_tiles_inside, cpu="taps", gpu="window", tpu="window"),
-    Row(small_windows, cpu=BY_AXIS, gpu="window", tpu="window"),
-    Row(anything, cpu=BY_AXIS, gpu=BY_AXIS, tpu=BY_AXIS),
+    Row(small_tiles_inside, cpu="taps"),
+    # tpu: 1.7x for 8x8 tiles of [8, 128, 128, 64], a fifth of the bytes: the mask is fused.
+    Row(masked, tpu=BY_AXIS),
+    *SEVERAL,
 )
 
-# For the tangent, and so for the gradient, which is its transpose.
+# Of the tangent, and so of the gradient, which is its transpose.
 TANGENT = (
-    # A broadcast instead of a sum of padded arrays. cpu: 1.5x to 7x.
-    Row(tiling, cpu="tiles", gpu="tiles", tpu="window"),
-    Row(small_windows, cpu=BY_AXIS, gpu="window", tpu="window"),
-    Row(anything, cpu=BY_AXIS, gpu=BY_AXIS, tpu=BY_AXIS),
+    # A broadcast. cpu: 1.5x to 7x. gpu: one kernel instead of two (8x8). tpu: 0.4x (2x2).
+    Row(tiling, cpu="tiles", gpu="tiles"),
+    *SEVERAL,
 )
 
-# One axis after the other.
 AXIS = (
     Row(unknown_size, cpu="window", gpu="window", tpu="window"),
     # cpu: 2x for 15 taps, 40x for 127.
-    Row(long_windows, cpu="nested", gpu="nested", tpu="nested"),
+    Row(long, cpu="nested"),
+    # tpu: 127x127 is compiled in seconds, where one reduce_window an axis takes minutes.
+    Row(very_long, tpu="nested"),
     # cpu: XLA does not vectorise reduce_window along it; 1.6x for [16, 128, 28, 28] k=5.
-    Row(short_along_the_last, cpu="taps", gpu="window", tpu="window"),
+    Row(short_along_the_last, cpu="taps"),
     # cpu: XLA does not fuse reduce_window with a conversion or a mask, so that all of it is written
     # to memory; 2x for 3x3 of stride 2 of [32, 64, 112, 112] in bfloat16 or masked.
-    Row(strided_from_elsewhere, cpu="taps", gpu="window", tpu="window"),
+    Row(strided_from_elsewhere, cpu="taps"),
     Row(anything, cpu="window", gpu="window", tpu="window"),
 )
 
+# Whether adaptive bins that are windows of a fixed size are summed as such, or gathered.
+# tpu: 2.2x for [32, 13, 13, 256] to 6. cpu: 0.6x backward. gpu: the same.
+UNIFORM_BINS_ARE_WINDOWS = {"cpu": False, "gpu": False, "tpu": True}
+
 
 def plans(
-    spans: Sequence[Span | Ragged], origin: Origin, of: Literal["value", "tangent"]
-) -> tuple[Plan, ...]:
-    """The plan of each of `PLATFORMS` for a sum over these spans of what comes from `origin`."""
+    spans: Sequence[Span | Ragged], origin: Origin, purpose: Purpose
+) -> tuple[Plan, Plan, Plan]:
+    """The plans of the cpu, the gpu and the tpu for a sum over `spans` of what has that origin."""
+    cpu, gpu, tpu = (_plan(spans, origin, purpose, platform) for platform in PLATFORMS)
+    return cpu, gpu, tpu
+
+
+def _plan(
+    spans: Sequence[Span | Ragged], origin: Origin, purpose: Purpose, platform: Platform
+) -> Plan:
+    """First the axes of a single window, then those of fixed windows, then the bins."""
+    if UNIFORM_BINS_ARE_WINDOWS[platform]:
+        spans = [(s.uniform or s) if isinstance(s, Ragged) else s for s in spans]
     fixed = [s for s in spans if isinstance(s, Span) and not s.is_identity]
     single = tuple(span for span in fixed if span.outputs == 1)
-    box = Box(tuple(span for span in fixed if span not in single), origin)
+    several = tuple(span for span in fixed if span not in single)
     ragged = tuple(span for span in spans if isinstance(span, Ragged))
-    found = []
-    for platform in PLATFORMS:
-        steps = [Step("whole", single), *_steps(box, of, platform), Step("bins", ragged)]
-        found.append(tuple(step for step in steps if step.spans))
-    return tuple(found)
+    box = Box(several, origin if purpose == "value" else "stored")
+    steps = Step("whole", single), *_several(box, purpose, platform), Step("bins", ragged)
+    return tuple(step for step in steps if step.spans)
 
 
-def _steps(box: Box, of: Literal["value", "tangent"], platform: Platform) -> list[Step]:
-    """How the windows of several outputs are summed."""
-    way = _way(VALUE if of == "value" else TANGENT, box, platform)
-    if way != BY_AXIS:
+def _several(box: Box, purpose: Purpose, platform: Platform) -> list[Step]:
+    """The steps over all axes of the box."""
+    way = _way(VALUE if purpose == "value" else TANGENT, box, platform)
+    if way not in (BY_AXIS, LAST_FIRST):
         return [Step(way, box.spans)]
-    last = len(box.spans) - 1
-    # What a tangent comes from is not known.
-    origin = box.origin if of == "value" else "stored"
-    return [
-        Step(_way(AXIS, Box((span,), origin, i == 0, i == last), platform), (span,))
-        for i, span in enumerate(box.spans)
-    ]
+    spans = box.spans if way == BY_AXIS else box.spans[::-1]
+    last = len(spans) - 1
+    axes = [Box((span,), box.origin, i == 0, i == last) for i, span in enumerate(spans)]
+    return [Step(_way(AXIS, axis, platform), axis.spans) for axis in axes]
 
 
 def _way(rows: Sequence[Row], box: Box, platform: Platform) -> str:
-    """The way of the first row that fits."""
-    way: str = next(getattr(row, platform) for row in rows if row.fits(box))
-    return way
+    """The way of the first row that fits and names one."""
+    ways: list[str | None] = [getattr(row, platform) for row in rows if row.fits(box)]
+    return next(way for way in ways if way is not None)

@@ -75,6 +75,16 @@ class Ragged(NamedTuple):
     size: int
     outputs: int
 
+    @property
+    def uniform(self) -> Span | None:
+        """The bins as windows of a fixed size, padded by what never counts, if they are such."""
+        step, rest = divmod(self.size, self.outputs)
+        if rest == 1 and step:
+            return Span(self.axis, self.size, step + 1, step, 1, 0, 0, self.outputs, 0)
+        if rest == self.outputs - 1:
+            return Span(self.axis, self.size, step + 2, step + 1, 1, 1, 0, self.outputs, 1)
+        return None
+
     def start(self, index: Any) -> Any:
         """The first element of the bins at `index`, an int or an integer array."""
         return index * self.size // self.outputs

@@ -13,9 +13,9 @@ import pytest
 from agreement import assert_agree, compiled
 from configs import random_calls
 from oracle import Adaptive, Config
+from spans import spans_of
 
 from jaxpool import _sum
-from jaxpool._parse import Caller, lay, parse_adaptive, parse_pool
 from jaxpool._plan import PLATFORMS
 from jaxpool._ways import WAYS, carry_out
 from jaxpool._window import Ragged
@@ -28,19 +28,6 @@ TAKES = {
     "tiles": lambda span: span.is_tiling,
     "nested": lambda span: span.kernel >= 4 and (span.outputs > 1 or span.dilation == 1),
 }
-
-
-def spans_of(config):
-    """The spans that the library lays on the axes of the configuration's array."""
-    arguments = config.arguments()
-    caller, parse = Caller(config.function), parse_pool
-    if isinstance(config, Adaptive):
-        parse = parse_adaptive
-    else:
-        arguments = {"count_include_pad": True, **arguments}
-    pool = parse(caller, config.ndim, **arguments)
-    first_axis = len(config.shape()) - config.ndim - config.channels_last
-    return lay(caller, pool.windows, config.spatial, first_axis, "x", config.spatial)
 
 
 def one_axis():

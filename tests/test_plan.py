@@ -1,0 +1,91 @@
+"""The plan: every geometry has a way on every platform, and these are the ways of common pools.
+
+Who changes a row of the table sees here what that changes.
+"""
+
+import itertools
+from pathlib import Path
+
+from cases import CASES
+from configs import random_calls
+from oracle import Adaptive, Config
+from spans import spans_of
+
+from jaxpool._plan import PLATFORMS, plans
+from jaxpool._ways import WAYS
+from jaxpool._window import Ragged
+
+# pool, what is summed, purpose | cpu | gpu | tpu. A step is a way and the axes that it sums along.
+PLANS = Path(__file__).parent / "golden" / "plans.txt"
+
+
+def pool(spatial, kernel, stride, padding=0, **options):
+    """A pool over images of shape (2, 3, *spatial), equal along all axes."""
+    ndim = len(spatial)
+    return Config(spatial, (kernel,) * ndim, (stride,) * ndim, ((padding,) * 2,) * ndim, **options)
+
+
+POOLS = {
+    "2x2 s2": pool((224, 224), 2, 2),
+    "2x2 s2, channels_last": pool((224, 224), 2, 2, channels_last=True),
+    "2x2 s2 ceil": pool((35, 35), 2, 2, ceil_mode=True),
+    "2x2 s2 p1": pool((32, 32), 2, 2, 1),
+    "3x3 s1": pool((35, 35), 3, 1),
+    "3x3 s1 p1": pool((56, 56), 3, 1, 1),
+    "3x3 s2 p1": pool((112, 112), 3, 2, 1),
+    "5x5 s1 p2": pool((28, 28), 5, 1, 2),
+    "7x7 s1 p3": pool((512, 512), 7, 1, 3),
+    "8x8 s8": pool((128, 128), 8, 8),
+    "11x11 s1": pool((64, 64), 11, 1),
+    "20x20 s20": pool((224, 224), 20, 20),
+    "31x31 s1 p15": pool((128, 128), 31, 1, 15),
+    "127x127 s1 p63": pool((512, 512), 127, 1, 63),
+    "7x7 of 7x7": pool((7, 7), 7, 7),
+    "4x4x4 s4": pool((32, 32, 32), 4, 4),
+    "3x3x3 s2 p1": pool((32, 32, 32), 3, 2, 1),
+    "4 s4": pool((16384,), 4, 4),
+    "adaptive 7x7 to 1": Adaptive((7, 7), (1, 1)),
+    "adaptive 8x8 to 4": Adaptive((8, 8), (4, 4)),
+    "adaptive 13x13 to 6": Adaptive((13, 13), (6, 6)),
+    "adaptive 100x100 to 60": Adaptive((100, 100), (60, 60)),
+}
+
+
+SUMS = [("stored", "value"), ("converted", "value"), ("masked", "value"), ("stored", "tangent")]
+
+
+def written(config, origin, purpose):
+    """The plan of each platform as text."""
+    spans = spans_of(config)
+    names = dict(zip((span.axis for span in spans), "dhw"[-len(spans) :], strict=True))
+    return [
+        ", ".join(f"{step.way} {''.join(names[s.axis] for s in step.spans)}" for step in plan)
+        for plan in plans(spans, origin, purpose)
+    ]
+
+
+def table():
+    """All plans; of 16 bits (converted) and masks where they differ from those of float32."""
+    for name, config in POOLS.items():
+        stored = written(config, "stored", "value")
+        for origin, purpose in SUMS:
+            found = written(config, origin, purpose)
+            if found != stored or origin == "stored":
+                yield " | ".join([f"{name:21} {origin:9} {purpose:7}", *found])
+
+
+def test_common_pools():
+    found = list(table())
+    assert found == PLANS.read_text().splitlines(), "\n".join(["The table now:", *found])
+
+
+def test_every_geometry_has_a_way_on_every_platform():
+    configs = [call.config for call in random_calls(7, 400)]
+    for config in [*configs, *(case.values[0] for case in CASES)]:
+        spans = spans_of(config)
+        needed = {s for s in spans if isinstance(s, Ragged) or not s.is_identity}
+        for (origin, purpose), i in itertools.product(SUMS, range(len(PLATFORMS))):
+            plan = plans(spans, origin, purpose)[i]
+            assert {step.way for step in plan} <= {*WAYS}
+            summed = [span.axis for step in plan for span in step.spans]
+            assert sorted(summed) == sorted(span.axis for span in needed)
