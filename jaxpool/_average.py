@@ -1,8 +1,8 @@
 """The average: `x` and `where` are checked, the windows summed, the sum divided once."""
 
+import sys
 from collections.abc import Sequence
 from functools import partial, reduce
-from numbers import Integral
 from typing import Any
 
 import jax
@@ -51,7 +51,10 @@ def average(
             if pool.channels_last:
                 must += ", a mask of the pixels having 1 for its channels"
             caller.fail(ValueError, "where", must, _shown(where))
-    averaged: jax.Array = _average(x, where, spans, pool.count_include_pad, pool.divisor_override)
+    if "jax2onnx" in sys.modules:
+        import jaxpool._jax2onnx  # noqa: F401
+    scope, divisor = f"jaxpool.{caller.name}", (pool.count_include_pad, pool.divisor_override)
+    averaged: jax.Array = _average(x, where, scope, spans, *divisor)
     return averaged
 
 
@@ -61,29 +64,34 @@ def _shown(x: jax.Array | np.ndarray) -> Any:
 
 
 # The jit makes an eager call one dispatch; inline, it leaves no trace in a program around it.
-@partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
+@partial(jax.jit, static_argnums=(2, 3, 4, 5), inline=True)
 def _average(
     x: jax.Array,
     where: jax.Array | None,
+    scope: str,
     spans: tuple[Span | Ragged, ...],
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> jax.Array:
-    """The averages over windows of `x`, of the dtype that `x` asks for."""
-    result, accumulator = _dtypes(x.dtype)
-    if where is not None:
-        where = lax.expand_dims(where, range(x.ndim - where.ndim))
-    total = windowed_sum(x, accumulator, spans, where)
-    divide = partial(
-        _divide,
-        where=where,
-        spans=spans,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-    )
-    if jnp.iscomplexobj(total):  # by a complex divisor, inf + 0j would become inf + nan j
-        return lax.complex(divide(total.real), divide(total.imag))
-    return lax.convert_element_type(divide(total), result)
+    """The averages over the windows of `spans`, of the dtype that `x` asks for.
+
+    Profiles and dumps of programs name its operations after `scope`.
+    """
+    with jax.named_scope(scope):
+        result, accumulator = _dtypes(x.dtype)
+        if where is not None:
+            where = lax.expand_dims(where, range(x.ndim - where.ndim))
+        total = windowed_sum(x, accumulator, spans, where)
+        divide = partial(
+            _divide,
+            where=where,
+            spans=spans,
+            count_include_pad=count_include_pad,
+            divisor_override=divisor_override,
+        )
+        if jnp.iscomplexobj(total):  # by a complex divisor, inf + 0j would become inf + nan j
+            return lax.complex(divide(total.real), divide(total.imag))
+        return lax.convert_element_type(divide(total), result)
 
 
 def _dtypes(dtype: DTypeLike) -> tuple[DTypeLike, DTypeLike]:
@@ -131,7 +139,7 @@ def _count(
     """
     number, vectors, may_be_empty = 1, [], False
     for span in spans:
-        xp = np if isinstance(span.size, Integral) else jnp
+        xp = np if isinstance(span.size, int) else jnp
         index = xp.arange(total.shape[span.axis])  # a symbol may be written in several ways
         counts = span.counts(index, count_include_pad, xp)
         may_be_empty |= xp is jnp or not counts.all()

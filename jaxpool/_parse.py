@@ -112,7 +112,7 @@ def lay(
     """
     spans = []
     for axis, (size, window) in enumerate(zip(sizes, windows, strict=True), first_axis):
-        is_known = isinstance(size, Integral)  # else it is a symbolic dimension
+        is_known = isinstance(size, int)  # else it is a symbolic dimension
         if is_known and size < 1:
             must = "have spatial sizes of at least 1"
             caller.fail(ValueError, argument, must, value, layout)

@@ -133,5 +133,6 @@ def _laid(caller: Caller, spatial_shape: Sequence[int], *arguments: Any) -> tupl
     if not spatial_shape:
         caller.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
     windows = parse_windows(caller, len(spatial_shape), *arguments)
-    spans = lay(caller, windows, spatial_shape, 0, "spatial_shape", spatial_shape)
+    sizes = [int(size) if is_int(size) else size for size in spatial_shape]
+    spans = lay(caller, windows, sizes, 0, "spatial_shape", spatial_shape)
     return cast(tuple[Span, ...], spans)

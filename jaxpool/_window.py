@@ -4,7 +4,6 @@ Plain Python on static values. Sizes are ints or the symbolic dimensions of `jax
 formulas over them use `+`, `-`, `*`, `//` and `%` alone and never compare.
 """
 
-from numbers import Integral
 from typing import Any, NamedTuple
 
 
@@ -33,7 +32,7 @@ class Span(NamedTuple):
     @property
     def is_known(self) -> bool:
         """Whether the size of the axis is a number, not a symbol."""
-        return isinstance(self.size, Integral)
+        return isinstance(self.size, int)
 
     @property
     def is_identity(self) -> bool:
@@ -113,7 +112,7 @@ class Window(NamedTuple):
         """The windows laid on an axis of that size."""
         low, high = self._pads(size)
         outputs = self._outputs(size)
-        if isinstance(size, Integral):
+        if isinstance(size, int):
             end = max(0, (outputs - 1) * self.stride + self.extent - low - size)
         elif self.ceil_mode and not isinstance(self.padding, str):
             end = min(self.extent, high + self.stride) - 1

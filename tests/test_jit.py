@@ -130,3 +130,21 @@ def test_the_largest_constant_is_one_vector():
     constants = re.findall(r"= f32\[([\d,]*)\]\S* constant\(", text)
     assert constants
     assert max(np.prod([int(n) for n in c.split(",") if n]) for c in constants) <= 66
+
+
+@pytest.mark.parametrize(
+    ("name", "pool"),
+    [
+        ("avg_pool2d", lambda x: avg_pool2d(x, 3, 2, 1)),
+        ("adaptive_avg_pool2d", lambda x: jaxpool.adaptive_avg_pool2d(x, 4)),
+        ("AvgPool2d", jaxpool.AvgPool2d(2)),
+    ],
+)
+def test_operations_are_named_after_the_call(name, pool):
+    """In profiles and in dumps of programs, forward and backward."""
+    x = jnp.ones((2, 3, 9, 9))
+    gradient = jax.jit(jax.grad(lambda x: jnp.square(pool(x)).sum())).lower(x).compile().as_text()
+    names = re.findall(r'op_name="([^"]*)"', gradient)
+    ours = {found for found in names if f"jaxpool.{name}" in found}
+    assert any("transpose" in found for found in ours)
+    assert any("transpose" not in found for found in ours)

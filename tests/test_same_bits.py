@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from cases import CASES, normal, pooling, slow_but
 
+import jaxpool
+
 
 def assert_same_bits(found, expected):
     bits = np.uint32 if expected.dtype == np.float32 else np.uint16
@@ -48,3 +50,13 @@ def test_gradients_of_one_program(config):
     x = normal(config.shape())
     gradient = jax.jit(jax.grad(lambda x: jnp.nansum(pooling(config)(x) ** 2)))
     assert_same_bits(gradient(x), gradient(x))
+
+
+def test_a_batch_too_large_for_any_cache():
+    """Its images alone are not: they must be summed in the same way all the same."""
+    x = normal((9, 1000, 1000))
+
+    def f(x):
+        return jaxpool.avg_pool2d(x, 3, 2, 1)
+
+    assert_same_bits(jnp.stack([f(one[None])[0] for one in x]), f(x))

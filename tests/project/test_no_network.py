@@ -76,6 +76,7 @@ def test_modules_that_the_package_uses():
         "itertools",
         "math",
         "numbers",
+        "sys",
         "textwrap",
         "typing",
     }
