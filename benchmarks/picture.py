@@ -1,14 +1,16 @@
 """The results as a picture: one point for each peer and cell, on a logarithmic axis."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean
+from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from benchmarks.results import Ratio, Run
+from benchmarks.results import Ratio, Setting
 
 # Told apart by shape and grey, so that the picture survives a black-and-white printer.
 STYLES = {
@@ -29,7 +31,26 @@ CAPTION = (
 )
 
 
-def draw(run: Run, path: Path) -> None:
+class Run(Protocol):
+    """What is drawn: ratios to jaxpool, of times or of other figures."""
+
+    @property
+    def cells(self) -> Sequence[str]:
+        """The names of the cells."""
+
+    @property
+    def peers(self) -> Sequence[str]:
+        """The names of the peers."""
+
+    @property
+    def settings(self) -> Sequence[Setting]:
+        """The settings in which jaxpool has figures."""
+
+    def ratio(self, peer: str, cell: str, setting: Setting) -> Ratio | None:
+        """The ratio of a peer in a cell."""
+
+
+def draw(run: Run, path: Path, caption: str = CAPTION, better: str = "faster") -> None:
     """Draws the ratios of `run`, forward and backward side by side, a line for each dtype."""
     directions = [d for d in ("forward", "backward") if any(d in s for s in run.settings)]
     dtypes = list(dict.fromkeys(setting.dtype for setting in run.settings))
@@ -39,11 +60,14 @@ def draw(run: Run, path: Path) -> None:
     figure = Figure(figsize=(1.5 + 5.75 * len(directions), height), layout=layout)
     panels = figure.subplots(1, len(directions), sharex=True, sharey=True, squeeze=False)[0]
     for axes, direction in zip(panels, directions, strict=True):
-        _decorate(axes, direction, lines, len(dtypes))
+        _decorate(axes, direction, better, lines, len(dtypes))
         for i, peer in enumerate(run.peers):
             offset = (i + 0.5) / len(run.peers) - 0.5
             _points(axes, run, peer, direction, lines, 0.84 * offset)
     _label(panels[0], lines, len(dtypes))
+    low, high = panels[0].get_xlim()
+    if high < 10 * low:  # else the powers of ten are enough
+        panels[0].xaxis.set_minor_formatter(lambda x, _: f"{x:g}x" * (f"{x:e}"[0] in "235"))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles,
@@ -55,13 +79,15 @@ def draw(run: Run, path: Path) -> None:
         frameon=False,
         fontsize=11.5,
     )
-    figure.supxlabel(CAPTION, fontsize=10.5, color="0.25")
+    figure.supxlabel(caption, fontsize=10.5, color="0.25")
     figure.savefig(path, dpi=110)
 
 
-def _decorate(axes: Axes, direction: str, lines: list[tuple[str, str]], dtypes: int) -> None:
+def _decorate(
+    axes: Axes, direction: str, better: str, lines: list[tuple[str, str]], dtypes: int
+) -> None:
     axes.set_title(direction, loc="left", fontsize=15, fontweight="bold")
-    axes.set_title("jaxpool is faster →", loc="right", fontsize=11)
+    axes.set_title(f"jaxpool is {better} →", loc="right", fontsize=11)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}x")
     axes.grid(axis="x", color="0.85", linewidth=0.8)

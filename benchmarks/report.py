@@ -64,7 +64,7 @@ def _ratios(run: Run, setting: Setting, reasons: Reasons) -> list[str]:
         others = [_ratio(run, peer, cell, setting, reasons) for peer in (COPY, *run.peers)]
         rows.append([cell, time, *others])
     title = f"{setting.direction}, {setting.dtype}, {setting.layout}"
-    return _table(title, [JAXPOOL, COPY, *run.peers], rows)
+    return table(title, [JAXPOOL, COPY, *run.peers], rows)
 
 
 def _ratio(run: Run, peer: str, cell: str, setting: Setting, reasons: Reasons) -> str:
@@ -80,7 +80,7 @@ def _ratio(run: Run, peer: str, cell: str, setting: Setting, reasons: Reasons) -
 def _marked(ratio: Ratio) -> str:
     marks = ("!" if ratio.differs else "") + ("" if ratio.native else "*")
     bound = ">" if ratio.at_least else ""
-    return f"{bound}{_number(ratio.value)}{marks} {_percent(ratio.spread):4}"
+    return f"{bound}{number(ratio.value)}{marks} {_percent(ratio.spread):4}"
 
 
 def _means(run: Run) -> list[str]:
@@ -90,9 +90,9 @@ def _means(run: Run) -> list[str]:
         for peer in run.peers:
             native, other = run.mean(peer, setting), run.mean(peer, setting, native=False)
             mean = native or other
-            means.append(f"{_number(mean)}{'' if native else '*'}" if mean else "")
+            means.append(f"{number(mean)}{'' if native else '*'}" if mean else "")
         rows.append([" ".join((setting.direction, setting.dtype, setting.layout)), *means])
-    return _table("Geometric means over the cells that a peer can do", run.peers, rows)
+    return table("Geometric means over the cells that a peer can do", run.peers, rows)
 
 
 def _extras(run: Run, reasons: Reasons) -> list[str]:
@@ -105,7 +105,7 @@ def _extras(run: Run, reasons: Reasons) -> list[str]:
             if any(extras):
                 cell = next(extra.cell for extra in extras if extra)
                 rows[what, counted] = [f"{what}, {cell}", *(_extra(e, reasons) for e in extras)]
-    return _table("Time of a call without jax.jit, and to trace and compile", peers, rows.values())
+    return table("Time of a call without jax.jit, and to trace and compile", peers, rows.values())
 
 
 def _extra(extra: Extra | None, reasons: Reasons) -> str:
@@ -132,24 +132,24 @@ def _programs(run: Run) -> list[str]:
         ]
         name = " ".join((setting.direction, setting.dtype, setting.layout))
         copies = [[c.temporary_bytes / (4 * size) for c, size in cells] for cells in found]
-        memory.append([name, *(_number(max(cells)) if cells else "" for cells in copies)])
+        memory.append([name, *(number(max(cells)) if cells else "" for cells in copies)])
         elements = [[c.largest_constant for c, _ in cells] for cells in found]
         constants.append([name, *(str(max(cells)) if cells else "" for cells in elements)])
     title = "Temporary memory of the program, in float32 copies of the input: most over the cells"
     return [
-        *_table(title, peers, memory),
+        *table(title, peers, memory),
         "",
-        *_table("Elements of the largest constant: most over the cells", peers, constants),
+        *table("Elements of the largest constant: most over the cells", peers, constants),
     ]
 
 
 def _goals(run: Run) -> list[str]:
     verdicts = {True: "met", False: "NOT MET", None: ""}
     rows = [[goal.text, verdicts[goal.met], goal.measured] for goal in goals(run)]
-    return _table("Goals: other / jaxpool, like with like", ["", "measured"], rows, left=True)
+    return table("Goals: other / jaxpool, like with like", ["", "measured"], rows, left=True)
 
 
-def _table(
+def table(
     title: str, headers: Sequence[str], rows: Iterable[Sequence[str]], left: bool = False
 ) -> list[str]:
     """A table with `title` above its first column, the others under `headers`."""
@@ -167,7 +167,8 @@ def _table(
     return [title, *lines]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits, or all that are before the point."""
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
@@ -178,5 +179,5 @@ def _percent(spread: float | None) -> str:
 def _seconds(seconds: float) -> str:
     for unit, scale in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= scale:
-            return f"{_number(seconds / scale)} {unit}"
-    return f"{_number(seconds / 1e-6)} µs"
+            return f"{number(seconds / scale)} {unit}"
+    return f"{number(seconds / 1e-6)} µs"

@@ -4,8 +4,11 @@ import mmap
 import os
 from pathlib import Path
 
-import jax
 import pytest
+
+# Where compilers for other platforms are installed, JAX would ask the network for a TPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+import jax
 
 # Another sitecustomize, if the machine has one, is not run in what the tests start.
 NO_NETWORK = str(Path(__file__).parent / "no_network")

@@ -11,6 +11,7 @@ import numpy as np
 import oracle
 import pytest
 from agreement import assert_agree, compiled
+from cases import slow
 from configs import random_calls
 from oracle import Adaptive, Config
 from spans import spans_of
@@ -73,15 +74,16 @@ def takes(way, span):
     return way != "bins" and not span.is_identity
 
 
+@pytest.mark.parametrize("count", [32, *slow(200)])
 @pytest.mark.parametrize("way", sorted(TAKES))
-def test_sums_along_an_axis(way):
+def test_sums_along_an_axis(way, count):
     configs = []
     for config in one_axis():
         span = spans_of(config)[0]
         if not span.is_identity and TAKES[way](span):
             configs.append(config)
-    chosen = np.random.default_rng(0).permutation(len(configs))[:120]
-    assert len(chosen) >= 40
+    chosen = np.random.default_rng(0).permutation(len(configs))[:count]
+    assert len(chosen) >= 32
     agree(way, [configs[i] for i in chosen])
 
 
@@ -100,17 +102,19 @@ def test_sums_along_several_axes(way):
     )
 
 
-def test_bins():
+@pytest.mark.parametrize("count", [24, *slow(150)])
+def test_bins(count):
     sizes = [(n, m) for n in range(1, 14) for m in range(2, 12) if n % m]
     configs = [Adaptive((n, 3), (m, None), last) for n, m in sizes for last in (False, True)]
-    chosen = np.random.default_rng(0).permutation(len(configs))[:60]
+    chosen = np.random.default_rng(0).permutation(len(configs))[:count]
     agree("bins", [configs[i] for i in chosen])
 
 
+@pytest.mark.parametrize("count", [32, *slow(320)])
 @pytest.mark.parametrize("platform", [1, 2], ids=PLATFORMS[1:])
-def test_the_plans_of_other_platforms(platform, monkeypatch):
+def test_the_plans_of_other_platforms(platform, count, monkeypatch):
     """Values, tangents, gradients and their transposes, masked or not, in 16 and 32 bits."""
     monkeypatch.setattr(_sum, "_by_platform", lambda plans, x: carry_out(plans[platform], x))
     jax.clear_caches()
-    assert_agree(random_calls(31 + platform, 160))
+    assert_agree(random_calls(31 + platform, count))
     jax.clear_caches()

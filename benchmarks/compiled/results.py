@@ -1,0 +1,129 @@
+"""What came out: the costs of a run, their ratios to jaxpool's, and a file to keep them in."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import geometric_mean
+from typing import NamedTuple
+
+from benchmarks.compiled.cells import CELLS, GROUPS
+from benchmarks.compiled.chips import CHIPS
+from benchmarks.compiled.compiler import Cost
+from benchmarks.compiled.pools import JAXPOOL, YARDSTICK
+from benchmarks.results import Ratio, Setting
+
+BY_NAME = {cell.name: cell for cell in CELLS}
+
+
+class Key(NamedTuple):
+    """Whose program it is, and of what."""
+
+    peer: str
+    cell: str
+    dtype: str
+    layout: str
+    direction: str
+
+
+@dataclass
+class Run:
+    """All costs of a run, for one chip, and the versions that they depend on."""
+
+    chip: str
+    versions: dict[str, str]
+    costs: dict[Key, Cost] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[str]:
+        """The names of the cells, in the order of the run."""
+        return list(dict.fromkeys(key.cell for key in self.costs))
+
+    @property
+    def peers(self) -> list[str]:
+        """The peers, without jaxpool."""
+        peers = dict.fromkeys(key.peer for key in self.costs)
+        return [peer for peer in peers if peer != JAXPOOL]
+
+    @property
+    def settings(self) -> list[Setting]:
+        """The settings, in the order of the run."""
+        return list(dict.fromkeys(Setting(*key[2:]) for key in self.costs))
+
+    @property
+    def figure(self) -> str:
+        """The figure of a cost that ratios are of."""
+        return CHIPS[self.chip].figure
+
+    @property
+    def about(self) -> str:
+        """What the figures are of, which every output says."""
+        chip = CHIPS[self.chip].title
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return f"Programs compiled for one {chip}, not run on it ({versions})."
+
+    @property
+    def headline(self) -> dict[str, dict[str, float]]:
+        """The geometric mean of each peer's ratios over each group of cells."""
+        means = {
+            group: {
+                peer: [
+                    ratio.value
+                    for cell in self.cells
+                    if belongs(BY_NAME[cell])
+                    for setting in self.settings
+                    if (ratio := self.ratio(peer, cell, setting))
+                ]
+                for peer in self.peers
+            }
+            for group, belongs in GROUPS.items()
+        }
+        return {
+            group: {peer: geometric_mean(values) for peer, values in by_peer.items() if values}
+            for group, by_peer in means.items()
+        }
+
+    @property
+    def summary(self) -> str:
+        """The headline of the yardstick in a sentence."""
+        means = [
+            f"{by_peer[YARDSTICK]:.2f} over {group}"
+            for group, by_peer in self.headline.items()
+            if YARDSTICK in by_peer
+        ]
+        figure = self.figure.replace("hbm_bytes", "HBM bytes")
+        return (
+            f"{figure} of one float32 reduce_window over jaxpool's, geometric mean: "
+            f"{', '.join(means) or 'not compiled'}."
+        )
+
+    def find(self, peer: str, cell: str, setting: Setting) -> Cost | None:
+        """The cost of a peer's program, None if there is none."""
+        return self.costs.get(Key(peer, cell, *setting))
+
+    def ratio(self, peer: str, cell: str, setting: Setting) -> Ratio | None:
+        """The ratio of a peer's figure to jaxpool's: above 1, jaxpool is better."""
+        theirs, mine = (self.find(name, cell, setting) for name in (peer, JAXPOOL))
+        if not (theirs and mine):
+            return None
+        value = getattr(theirs, self.figure) / getattr(mine, self.figure)
+        return Ratio(value, None, native=True, at_least=False, differs=False)
+
+    def save(self, path: Path) -> None:
+        """Writes everything as JSON, one program a line."""
+        head = {"about": self.about, "chip": self.chip, "versions": self.versions}
+        text = json.dumps(head | {"headline": self.headline}, indent=1).removesuffix("\n}")
+        lines = [
+            json.dumps(key._asdict() | {k: v for k, v in cost._asdict().items() if v is not None})
+            for key, cost in self.costs.items()
+        ]
+        path.write_text(text + ',\n "costs": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Run":
+        """Reads what `save` wrote."""
+        content = json.loads(path.read_text())
+        run = cls(content["chip"], content["versions"])
+        for record in content["costs"]:
+            key = Key(*(record.pop(name) for name in Key._fields))
+            run.costs[key] = Cost(**record)
+        return run
