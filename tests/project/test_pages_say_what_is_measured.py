@@ -21,7 +21,7 @@ import errors  # noqa: E402
 BY_NAME = {library.name: library for library in errors.LIBRARIES}
 CPU = Path("/proc/cpuinfo")
 AVX_512 = not CPU.exists() or "avx512f" in CPU.read_text()  # as the figures have it
-old_xla = pytest.mark.skipif(jax.__version_info__ < (0, 5), reason="it adds otherwise in old JAX")
+old_xla = pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="it adds otherwise in old JAX")
 
 
 def error(name, *case):
