@@ -85,6 +85,8 @@ def test_known_strips():
     assert [s.output for s in jaxpool.pool_strips((10,), 4, 2)] == [slice(0, 5)]
     assert jaxpool.pool_strips((5,), 4, 2) == ((slice(0, 2), slice(0, 5), ((0, 0),)),)
     assert jaxpool.pool_strips((5,), 4, 3) == ((slice(0, 1), slice(0, 5), ((0, 0),)),)
+    assert jaxpool.pool_strips((4,), 1, 2) == ((slice(0, 2), slice(0, 4), ((0, 0),)),)
+    assert jaxpool.pool_strips((2,), 1, 2) == ((slice(0, 1), slice(0, 2), ((0, 0),)),)
 
 
 def test_an_overhanging_window_is_not_left_alone():
