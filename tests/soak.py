@@ -25,7 +25,7 @@ CHUNK = 2000  # calls
 def run_chunk(number, chunk, options):
     """Checks `CHUNK` calls, compiled with the options; returns what went wrong."""
     try:
-        assert_agree(random_calls(f"{number} {chunk}", CHUNK), options)
+        assert_agree(random_calls(f"{number} {chunk}", CHUNK), options=options)
     except AssertionError as error:
         return str(error)
     finally:
