@@ -25,15 +25,10 @@ def compiled(f, *arguments, options=QUICKLY):
 
 def assert_agree(calls, *, derivatives=True, options=QUICKLY):
     """Values, tangents, gradients and transposed gradients of all calls are those of the oracle."""
-    evaluate = _results if derivatives else _value
     for start in range(0, len(calls), PROGRAM):
         some = calls[start : start + PROGRAM]
-        arrays = [_arrays(call) for call in some]
-
-        def everything(arrays, some=some):
-            return [evaluate(call, *given) for call, given in zip(some, arrays, strict=True)]
-
-        pooled = compiled(everything, arrays, options=options)
+        arrays = list(map(arrays_of, some))
+        pooled = compiled(one_program(some, derivatives=derivatives), arrays, options=options)
         for call, given, results in zip(some, arrays, pooled, strict=True):
             expected = _expected(call, derivatives, *given)
             for result, (what, right, tolerance) in zip(results, expected, strict=True):
@@ -41,7 +36,17 @@ def assert_agree(calls, *, derivatives=True, options=QUICKLY):
                 np.testing.assert_allclose(found, right, **tolerance, err_msg=message)
 
 
-def _arrays(call):
+def one_program(calls, *, derivatives=True):
+    """A function of the calls' arrays that gives the results of all of them."""
+    evaluate = _results if derivatives else _value
+
+    def everything(arrays):
+        return [evaluate(call, *given) for call, given in zip(calls, arrays, strict=True)]
+
+    return everything
+
+
+def arrays_of(call):
     """An input of whole numbers and, perhaps, NaN and infinities, with junk under its mask; a
     tangent, a cotangent, the mask.
     """

@@ -1,5 +1,6 @@
 """What a test may call: one call of every kind, and how the library is called."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import pytest
 from oracle import Adaptive, Config
 
 import jaxpool
+from jaxpool import adaptive_avg_pool2d, avg_pool2d
 
 
 class Call(NamedTuple):
@@ -36,6 +38,11 @@ def slow_but(cases, *names):
         c if c.id in names else pytest.param(*c.values, id=c.id, marks=pytest.mark.slow)
         for c in cases
     ]
+
+
+def jax_has(dtype):
+    """Whether this JAX has a dtype of that name."""
+    return hasattr(jnp, dtype if dtype != "bool" else "bool_")
 
 
 def pooling(config, **options):
@@ -96,3 +103,20 @@ ADAPTIVE = [
     }.items()
 ]
 CASES = FIXED + ADAPTIVE
+
+# Pools of 18 x 18 that are summed in different ways.
+POOLS = {
+    "tiles": partial(avg_pool2d, kernel=3),
+    "overlapping": partial(avg_pool2d, kernel=3, stride=2, padding=1, count_include_pad=False),
+    "long": partial(avg_pool2d, kernel=15, stride=1),
+    "one window": partial(avg_pool2d, kernel=18),
+    "bins": partial(adaptive_avg_pool2d, output_size=5),
+}
+
+# The dtypes of JAX; the wide ones need x64.
+NARROW = ["bool", "int4", "uint8", "int32", "bfloat16", "float16", "float32", "complex64"]
+NARROW += ["float8_e4m3fn", "float8_e5m2"]
+RARE = ["int2", "uint2", "uint4", "int8", "int16", "uint16", "uint32", "float4_e2m1fn"]
+RARE += ["float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fnuz"]
+RARE += ["float8_e5m2fnuz", "float8_e8m0fnu"]
+WIDE = ["int64", "uint64", "float64", "complex128"]

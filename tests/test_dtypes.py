@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agreement import compiled
-from cases import slow
+from cases import NARROW, POOLS, RARE, WIDE, jax_has, slow
 
-from jaxpool import adaptive_avg_pool2d, avg_pool2d
+from jaxpool import avg_pool2d
 
 INTEGERS = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32"]
 KEPT = ["bfloat16", "float16", "float32", "complex64", "float8_e4m3fn", "float8_e5m2"]
@@ -72,37 +72,22 @@ def test_weak_types_keep_their_dtype():
     assert avg_pool2d(x, 2).dtype == jnp.float32
 
 
-NARROW = ["bool", "int4", "uint8", "int32", "bfloat16", "float16", "float32", "complex64"]
-NARROW += ["float8_e4m3fn", "float8_e5m2"]
-RARE = ["int2", "uint2", "uint4", "int8", "int16", "uint16", "uint32", "float4_e2m1fn"]
-RARE += ["float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fnuz"]
-RARE += ["float8_e5m2fnuz", "float8_e8m0fnu"]
-WIDE = ["int64", "uint64", "float64", "complex128"]
-
-
 def as_dtype(name):
-    if not hasattr(jnp, name if name != "bool" else "bool_"):
+    if not jax_has(name):
         pytest.skip(f"this JAX has no {name}")
     return jnp.dtype(name)
 
 
 def assert_ones_average_to_one(dtype):
-    """Tiles, overlapping and long windows, bins; a mask of what is not one."""
+    """Ones average to one in every way, and under a mask of what is not one."""
     mask = np.arange(18) % 3 < 2
     x = np.where(mask, 1, 0).astype(dtype) * np.ones((2, 18, 18), dtype)
     ones, result = np.ones(x.shape, dtype), dtype
     if not jnp.issubdtype(dtype, jnp.inexact):
         result = jnp.result_type(float)
-    calls = (
-        lambda x, **where: avg_pool2d(x, 3, **where),
-        lambda x, **where: avg_pool2d(x, 3, 2, 1, False, **where),
-        lambda x, **where: avg_pool2d(x, 15, 1, **where),
-        lambda x, **where: avg_pool2d(x, 18, **where),
-        lambda x, **where: adaptive_avg_pool2d(x, 5, **where),
-    )
 
     def everything(ones, x):
-        return [(call(ones), call(x, where=mask)) for call in calls]
+        return [(pool(ones), pool(x, where=mask)) for pool in POOLS.values()]
 
     for found in (avg_pool2d(ones, 3), *jax.tree.leaves(compiled(everything, ones, x))):
         assert found.dtype == result
