@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
 
     quick = options.quick
-    options.cells = choose(options.cells) if options.cells else QUICK if quick else CELLS
+    options.cells = choose(options.cells, CELLS) if options.cells else QUICK if quick else CELLS
     if not options.cells:
         parser.error(f"--cells: no cell has such a word in its name\n\n{parser.epilog}")
     options.directions = options.directions or (DIRECTIONS[:2] if quick else DIRECTIONS)

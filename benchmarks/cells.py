@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from jaxpool import pool_output_shape
 
@@ -103,10 +103,21 @@ CELLS = (
 QUICK = tuple(CELLS[i] for i in (3, 4, 6, 7, 10))
 
 
-def choose(patterns: Sequence[str]) -> tuple[Cell, ...]:
+class Named(Protocol):
+    """A cell of any benchmark."""
+
+    @property
+    def name(self) -> str:
+        """Words that say what is pooled."""
+
+
+SomeCell = TypeVar("SomeCell", bound=Named)
+
+
+def choose(patterns: Sequence[str], cells: Sequence[SomeCell]) -> tuple[SomeCell, ...]:
     """The cells with a word of their name among `patterns`, or a name that matches one."""
     return tuple(
         cell
-        for cell in CELLS
+        for cell in cells
         if any(p in cell.name.split() or fnmatchcase(cell.name, p) for p in patterns)
     )

@@ -20,16 +20,11 @@ if __name__ == "__main__":  # before JAX counts its devices
 
 import jax
 import numpy as np
-from jax import lax
+from jax import lax, shard_map
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxpool
-
-try:
-    from jax import shard_map
-except ImportError:
-    from jax.experimental.shard_map import shard_map
 
 Pool = Callable[[jax.Array], jax.Array]
 

@@ -41,10 +41,10 @@ def _by_platform(plans: tuple[Plan, ...], x: jax.Array) -> jax.Array:
     ways = {plan: partial(carry_out, plan) for plan in plans}  # one for platforms that agree
     cpu, gpu, tpu = (ways[plan] for plan in plans)
     others = {"cuda": gpu, "rocm": gpu, "tpu": tpu}
-    differing = {name: way for name, way in others.items() if way is not cpu}
-    if not differing:
+    others = {name: way for name, way in others.items() if way is not cpu}
+    if not others:
         return cpu(x)
-    summed: jax.Array = lax.platform_dependent(x, default=cpu, **differing)
+    summed: jax.Array = lax.platform_dependent(x, default=cpu, **others)
     return summed
 
 

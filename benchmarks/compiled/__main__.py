@@ -16,8 +16,8 @@ from time import perf_counter
 
 from tqdm import tqdm
 
-from benchmarks.cells import DTYPES, LAYOUTS
-from benchmarks.compiled.cells import CELLS, QUICK, choose
+from benchmarks.cells import DTYPES, LAYOUTS, choose
+from benchmarks.compiled.cells import CELLS, QUICK
 from benchmarks.compiled.check import difference, regressions
 from benchmarks.compiled.chips import CHIPS, versions
 from benchmarks.compiled.compiler import Compiler
@@ -50,7 +50,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--load", type=Path, metavar="FILE", help="take what --json wrote, and compile nothing")
     add("--check", type=Path, metavar="FILE", help="exit with 1 if jaxpool is worse than there")
     options = parser.parse_args(arguments)
-    options.cells = choose(options.cells) if options.cells else QUICK if options.quick else CELLS
+    cells = QUICK if options.quick else CELLS
+    options.cells = choose(options.cells, CELLS) if options.cells else cells
     if not options.cells:
         parser.error(f"--cells: no cell has such a word in its name\n\n{parser.epilog}")
     if options.peers is None:

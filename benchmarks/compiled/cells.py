@@ -1,7 +1,6 @@
 """What is compiled: pools alone and inside blocks, and the groups that the headline is over."""
 
-from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 from typing import NamedTuple
 
 BLOCKS = ("conv+pool", "relu+pool", "pool+conv", "pool+mean")
@@ -94,12 +93,3 @@ GROUPS: dict[str, Callable[[Cell], bool]] = {
     "common cells": lambda cell: cell.is_common,
     "windows from 15x15": lambda cell: cell.is_large,
 }
-
-
-def choose(words: Sequence[str]) -> tuple[Cell, ...]:
-    """The cells with a word of their name among `words`, or a name that matches one."""
-    return tuple(
-        cell
-        for cell in CELLS
-        if any(word in cell.name.split() or fnmatchcase(cell.name, word) for word in words)
-    )

@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import jax
-from jax.experimental import topologies
 
-from benchmarks.compiled.chips import CHIPS, Gpu, Tpu
+from benchmarks.chips import described
+from benchmarks.compiled.chips import CHIPS, Tpu
 from benchmarks.compiled.cycles import cycles
 from benchmarks.compiled.hlo import computations, kernels
 from benchmarks.compiled.loads import loads
@@ -40,14 +40,18 @@ class Compiler:
     """One of XLA's compilers; a process can have one only, and uses JAX on its CPU besides."""
 
     def __init__(self, chip: str) -> None:
-        # Without it JAX would look for the chips of every compiler that is installed.
-        jax.config.update("jax_platforms", "cpu")
         self._chip = CHIPS[chip]
         self._folder = TemporaryDirectory()  # goes when this object does
         if isinstance(self._chip, Tpu):
-            device = _tpu(self._chip, self._folder.name)
-        else:
-            device = _gpu(self._chip)
+            # Of all passes, and not of the last alone, it would write 50 times as much.
+            os.environ["LIBTPU_INIT_ARGS"] = (
+                f"--xla_jf_dump_to={self._folder.name} --xla_jf_dump_llo_text=true"
+                " --xla_jf_dump_llo_pass_label_regex=^final_bundles"
+            )
+        else:  # kernels are counted one by one
+            flags = os.environ.get("XLA_FLAGS", "")
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_command_buffer="
+        device = described(chip)[0]
         self._sharding = jax.sharding.SingleDeviceSharding(device)
 
     def cost(self, program: Program) -> Cost:
@@ -74,30 +78,3 @@ class Compiler:
             for kernel, count in zip(found, loaded, strict=True)
         )
         return cost._replace(loads=round(sum(loaded)), microseconds=round(1e6 * seconds, 2))
-
-
-def _tpu(chip: Tpu, dump: str) -> jax.Device:
-    """A TPU as libtpu knows it, which reads these variables when it is loaded."""
-    os.environ |= {
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # beside another process that uses it
-        "TPU_SKIP_MDS_QUERY": "1",  # it would ask the network what machine this is
-        "TPU_ACCELERATOR_TYPE": chip.accelerator,
-        "TPU_WORKER_ID": "0",
-        "TPU_WORKER_HOSTNAMES": "localhost",
-        "LIBTPU_INIT_ARGS": f"--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true"
-        " --xla_jf_dump_llo_pass_label_regex=^final_bundles",  # of all passes: 50 times as much
-    }
-    described = topologies.get_topology_desc(platform="tpu", topology_name=chip.topology)
-    device: jax.Device = described.devices[0]
-    return device
-
-
-def _gpu(chip: Gpu) -> jax.Device:
-    """A GPU as its description says; nothing can be tried out on it, so nothing is tuned."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_autotune_level=0 --xla_gpu_enable_command_buffer="
-    described = topologies.get_topology_desc(
-        chip.title, "cuda", target_config=chip.target, topology="1x1x1"
-    )
-    device: jax.Device = described.devices[0]
-    return device

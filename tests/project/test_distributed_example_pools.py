@@ -2,7 +2,6 @@
 
 import re
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ ROW = r"^k(\d) s(\d) +(\d+) +(\d+)-(\d+) +([\d.]+) +([\d.]+) +(\d+) +([\d.e-]+) 
 
 @pytest.mark.parametrize("devices", [1, *slow(2)])
 def test_two_processes(start, devices):
-    if devices > 1 and jax.__version_info__ < (0, 5):
-        pytest.skip("old JAX's Gloo joins processes of one device only")
     launcher = start(devices=devices)
     printed, said = launcher.communicate(timeout=120)
     assert launcher.returncode == 0, said

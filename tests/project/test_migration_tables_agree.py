@@ -3,7 +3,6 @@
 import re
 from importlib.util import find_spec
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,8 +38,6 @@ def test_rows_agree(peer, monkeypatch):
     """The two calls in each row of the table that the peer's name heads."""
     if not find_spec(peer):
         pytest.skip(f"{peer} is not installed")
-    if peer == "haiku" and jax.__version_info__ < (0, 5):
-        pytest.skip("it cannot be imported with old JAX")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     page, imports = PEERS[peer]
     header = rf"^\| {peer}, `x` of shape .*\| jaxpool \|\n"

@@ -71,13 +71,11 @@ def test_docstrings(name):
     assert result.failed == 0
 
 
-@pytest.mark.skipif(not hasattr(jax, "shard_map"), reason="it has another name in old JAX")
 @pytest.mark.parametrize("name", DOCS)
 def test_a_page(run, name):
     run(assembled(name))
 
 
-@pytest.mark.skipif(not hasattr(jax, "shard_map"), reason="it has another name in old JAX")
 def test_the_page_on_sharding():
     """In an interpreter of its own, with 8 devices."""
     code = f"import pages; pages.assert_blocks_run(pages.assembled({SHARDED!r}))"
