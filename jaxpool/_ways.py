@@ -6,7 +6,6 @@ says which one serves which geometry on which platform.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
-from math import gcd
 from typing import Any, TypeAlias
 
 import jax
@@ -131,36 +130,58 @@ def _nested(x: jax.Array, span: Span) -> jax.Array:
 
 
 def bins(x: jax.Array, spans: Sequence[Ragged]) -> jax.Array:
-    """Gathered and added, block by block: 48 of 128 elements are 16 times 3 of 8.
+    """The elements of the bins gathered and added."""
+    return _in_blocks(x, spans, _gathered)
+
+
+def sliced_bins(x: jax.Array, spans: Sequence[Ragged]) -> jax.Array:
+    """The elements of the bins sliced, one by one, and added."""
+    return _in_blocks(x, spans, _sliced)
+
+
+def _in_blocks(
+    x: jax.Array, spans: Sequence[Ragged], read: Callable[[jax.Array, Ragged], jax.Array]
+) -> jax.Array:
+    """The bins of each axis by `read`, all blocks at once.
 
     Where the axis is sharded and the shards hold whole blocks, nothing needs to be exchanged.
     """
     for span in spans:
-        axis, size, outputs = span.axis, span.size, span.outputs
-        before, after = x.shape[:axis], x.shape[axis + 1 :]
-        blocks = gcd(size, outputs)
-        x = x.reshape(*before, blocks, size // blocks, *after)
-        x = _bins(x, Ragged(axis + 1, size // blocks, outputs // blocks))
-        x = x.reshape(*before, outputs, *after)
+        before, after = x.shape[: span.axis], x.shape[span.axis + 1 :]
+        x = x.reshape(*before, span.blocks, span.block.size, *after)
+        x = _bins(x, span.block, read)
+        x = x.reshape(*before, span.outputs, *after)
     return x
 
 
-def _bins(x: jax.Array, span: Ragged) -> jax.Array:
-    """The bins of an axis.
+def _bins(x: jax.Array, span: Ragged, read: Callable[[jax.Array, Ragged], jax.Array]) -> jax.Array:
+    """The bins of an axis, by `read`.
 
     The tangent is written as the transpose of the transpose, which is a sum over bins again. For
     bin i has element k if and only if, of `size` bins over the outputs, bin k has element i. So a
-    gradient gathers as the value does, where a transposed gather would scatter. In exchange forward
+    gradient reads as the value does, where a transposed gather would scatter. In exchange forward
     mode scatters.
     """
     turned = Ragged(span.axis, span.outputs, span.size)
 
     def tangent(t: jax.Array) -> jax.Array:
-        cotangent = _gathered(t, span)  # for its type
-        summed: jax.Array = jax.linear_transpose(partial(_bins, span=turned), cotangent)(t)[0]
+        cotangent = read(t, span)  # for its type
+        transposed = jax.linear_transpose(partial(_bins, span=turned, read=read), cotangent)
+        summed: jax.Array = transposed(t)[0]
         return summed
 
-    return differing(partial(_gathered, span=span), tangent)(x)
+    return differing(lambda x: read(x, span), tangent)(x)
+
+
+def _sliced(x: jax.Array, span: Ragged) -> jax.Array:
+    """The bins' elements, sliced and added, first to last."""
+
+    def one(i: int) -> jax.Array:
+        start = span.start(i)
+        taken = range(start, start + span.counts(i))
+        return reduce(lax.add, [lax.slice_in_dim(x, j, j + 1, axis=span.axis) for j in taken])
+
+    return lax.concatenate([one(i) for i in range(span.outputs)], span.axis)
 
 
 def _gathered(x: jax.Array, span: Ragged) -> jax.Array:
@@ -188,4 +209,6 @@ def _gathered(x: jax.Array, span: Ragged) -> jax.Array:
     return total + jnp.where(longer, read(start + counts - 1), np.zeros((), x.dtype))
 
 
-WAYS: Mapping[str, Way] = {way.__name__: way for way in (whole, window, taps, tiles, nested, bins)}
+WAYS: Mapping[str, Way] = {
+    way.__name__: way for way in (whole, window, taps, tiles, nested, bins, sliced_bins)
+}

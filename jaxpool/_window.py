@@ -4,6 +4,7 @@ Plain Python on static values. Sizes are ints or the symbolic dimensions of `jax
 formulas over them use `+`, `-`, `*`, `//` and `%` alone and never compare.
 """
 
+from math import gcd
 from typing import Any, NamedTuple
 
 
@@ -73,6 +74,16 @@ class Ragged(NamedTuple):
     axis: int
     size: int
     outputs: int
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of whole bins repeat: 48 of 128 elements are 16 times 3 of 8."""
+        return gcd(self.size, self.outputs)
+
+    @property
+    def block(self) -> "Ragged":
+        """The bins of a block, which is laid on the axis behind that of the blocks."""
+        return Ragged(self.axis + 1, self.size // self.blocks, self.outputs // self.blocks)
 
     @property
     def uniform(self) -> Span | None:

@@ -29,6 +29,7 @@ TAKES = {
     "tiles": lambda span: span.is_tiling,
     "nested": lambda span: span.kernel >= 4 and (span.outputs > 1 or span.dilation == 1),
 }
+BINS = ("bins", "sliced_bins")
 
 
 def one_axis():
@@ -70,11 +71,11 @@ def agree(way, configs):
 def takes(way, span):
     """Whether the way sums along this axis; the other axes of a test are left as they are."""
     if isinstance(span, Ragged):
-        return way == "bins"
-    return way != "bins" and not span.is_identity
+        return way in BINS
+    return way not in BINS and not span.is_identity
 
 
-@pytest.mark.parametrize("count", [32, *slow(200)])
+@pytest.mark.parametrize("count", [32, *slow(96)])
 @pytest.mark.parametrize("way", sorted(TAKES))
 def test_sums_along_an_axis(way, count):
     configs = []
@@ -102,15 +103,16 @@ def test_sums_along_several_axes(way):
     )
 
 
-@pytest.mark.parametrize("count", [24, *slow(150)])
-def test_bins(count):
+@pytest.mark.parametrize("count", [24, *slow(72)])
+@pytest.mark.parametrize("way", BINS)
+def test_bins(way, count):
     sizes = [(n, m) for n in range(1, 14) for m in range(2, 12) if n % m]
     configs = [Adaptive((n, 3), (m, None), last) for n, m in sizes for last in (False, True)]
     chosen = np.random.default_rng(0).permutation(len(configs))[:count]
-    agree("bins", [configs[i] for i in chosen])
+    agree(way, [configs[i] for i in chosen])
 
 
-@pytest.mark.parametrize("count", [32, *slow(320)])
+@pytest.mark.parametrize("count", [32, *slow(128)])
 @pytest.mark.parametrize("platform", [1, 2], ids=PLATFORMS[1:])
 def test_the_plans_of_other_platforms(platform, count, monkeypatch):
     """Values, tangents, gradients and their transposes, masked or not, in 16 and 32 bits."""
