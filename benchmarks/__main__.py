@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.allocator import keep_memory, without_keeping
 from benchmarks.cells import CELLS, DIRECTIONS, DTYPES, LAYOUTS, QUICK, choose
 from benchmarks.compare import Effort, compare
 from benchmarks.extras import COMPILE, compiling, dispatch
@@ -19,6 +20,8 @@ from benchmarks.picture import draw
 from benchmarks.programs import JAXPOOL, PEERS
 from benchmarks.report import report
 from benchmarks.results import Run, environment
+
+FAULTING = CELLS[1]  # of which both figures are shown, with memory kept and with glibc's defaults
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -40,6 +43,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seconds", type=float, help="for each peer, cell and direction; 0.3 by default")
     add("--rounds", type=int, help="of turns that the peers take in that time; 7 by default")
     add("--patience", type=float, help="how many seconds one call may take; 3 by default")
+    add("--allocator", choices=("keep", "default"), default="keep", help="memory; keep by default")
     add("--json", type=Path, metavar="PATH", help="write all results")
     add("--picture", type=Path, metavar="PATH", help="draw the ratios")
     add("--load", type=Path, metavar="PATH", help="show what --json wrote, and measure nothing")
@@ -64,7 +68,8 @@ def measure(options: argparse.Namespace) -> Run:
     """Measures all that the options ask for, behind a progress bar."""
     run = Run(environment())
     steps = len(options.cells) * len(options.dtypes) * len(options.directions)
-    with tqdm(total=steps + 1 + len(COMPILE)) as bar:
+    keeping = options.allocator == "keep"
+    with tqdm(total=steps + (1 + len(COMPILE)) * keeping) as bar:
         for cell in options.cells:
             for dtype in options.dtypes:
                 bar.set_description(f"{cell.name} {dtype}".ljust(36))
@@ -72,6 +77,8 @@ def measure(options: argparse.Namespace) -> Run:
                 for results in compare(cell, dtype, *choice, options.effort):
                     run.results += results
                     bar.update()
+        if not keeping:
+            return run
         bar.set_description("dispatch and compilation".ljust(36))
         everyone = [JAXPOOL, *options.peers]
         run.extras += dispatch(everyone, options.effort)
@@ -80,6 +87,9 @@ def measure(options: argparse.Namespace) -> Run:
         for extras in compiling(everyone, size, options.effort):
             run.extras += extras
             bar.update()
+    if FAULTING in options.cells:
+        chosen = ["--cells", FAULTING.name, "--dtypes", "float32", "--peers", *options.peers]
+        run.default_allocator = Run.parse(without_keeping(*chosen)).results
     return run
 
 
@@ -95,4 +105,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    if parse(None).allocator == "keep":
+        keep_memory()
     main()

@@ -1,6 +1,6 @@
 """What is pooled: the cells of the benchmark, and the cases that each of them is measured in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from math import prod
 from typing import NamedTuple, Protocol, TypeVar
@@ -20,14 +20,15 @@ class Cell(NamedTuple):
     stride: int
     padding: int = 0
     count_include_pad: bool = True
+    ceil_mode: bool = False
 
     @property
     def name(self) -> str:
         """For tables and `--cells`, such as "16x64x32x32 k2 s2 p1 excl"."""
-        padding = f" p{self.padding}" if self.padding else ""
-        excluding = "" if self.count_include_pad else " excl"
-        shape = "x".join(map(str, self.shape))
-        return f"{shape} k{self.kernel} s{self.stride}{padding}{excluding}"
+        words = ["x".join(map(str, self.shape)), f"k{self.kernel}", f"s{self.stride}"]
+        words += [f"p{self.padding}"] if self.padding else []
+        words += [] if self.count_include_pad else ["excl"]
+        return " ".join([*words, "ceil"] if self.ceil_mode else words)
 
     @property
     def ndim(self) -> int:
@@ -38,8 +39,18 @@ class Cell(NamedTuple):
     def output(self) -> tuple[int, ...]:
         """The shape of the result, channels first."""
         spatial = self.shape[2:]
-        pooled = pool_output_shape(spatial, self.kernel, self.stride, self.padding)
+        window = self.kernel, self.stride, self.padding
+        pooled = pool_output_shape(spatial, *window, ceil_mode=self.ceil_mode)
         return (*self.shape[:2], *pooled)
+
+    @property
+    def pads(self) -> list[tuple[int, int]]:
+        """The padding before and behind each spatial axis, with what overhangs."""
+        reached = [(n - 1) * self.stride + self.kernel for n in self.output[2:]]
+        overhangs = [
+            n - self.padding - size for n, size in zip(reached, self.shape[2:], strict=True)
+        ]
+        return [(self.padding, max(self.padding, overhang)) for overhang in overhangs]
 
     @property
     def taps(self) -> int:
@@ -53,13 +64,14 @@ class Cell(NamedTuple):
     @property
     def is_valid(self) -> bool:
         """Whether "VALID" says the same as the padding."""
-        return self.padding == 0
+        return not any(map(any, self.pads))
 
     @property
     def is_same(self) -> bool:
-        """Whether "SAME" says the same as the padding, which is then known to be symmetric."""
+        """Whether "SAME" says the same as the padding."""
         totals = [(-size % self.stride) + self.kernel - self.stride for size in self.shape[2:]]
-        return all(max(total, 0) == 2 * self.padding for total in totals)
+        halves = [(total // 2, total - total // 2) for total in (max(t, 0) for t in totals)]
+        return halves == self.pads
 
     @property
     def overlaps(self) -> bool:
@@ -87,7 +99,9 @@ CELLS = (
     Cell((32, 128, 56, 56), 3, 1, 1),
     Cell((32, 512, 7, 7), 7, 7),
     Cell((16, 1280, 7, 7), 7, 7),
+    Cell((16, 2048, 8, 8), 8, 8),
     Cell((16, 64, 32, 32), 2, 2, 1, False),
+    Cell((16, 64, 113, 113), 2, 2, 0, False, ceil_mode=True),
     Cell((32, 64, 112, 112), 3, 2, 1),
     Cell((16, 192, 35, 35), 3, 1, 1, False),
     Cell((16, 128, 28, 28), 5, 1, 2),
@@ -100,18 +114,53 @@ CELLS = (
 )
 
 # A few that take little time and in which each peer can do something.
-QUICK = tuple(CELLS[i] for i in (3, 4, 6, 7, 10))
+QUICK = tuple(CELLS[i] for i in (3, 5, 8, 9, 12))
 
 
-class Named(Protocol):
+class AnyCell(Protocol):
     """A cell of any benchmark."""
 
     @property
     def name(self) -> str:
         """Words that say what is pooled."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the input, channels first."""
 
-SomeCell = TypeVar("SomeCell", bound=Named)
+    @property
+    def kernel(self) -> int:
+        """Of the window, along each axis; 0 of adaptive pools."""
+
+    @property
+    def stride(self) -> int:
+        """Of the window."""
+
+    @property
+    def padding(self) -> int:
+        """Before each axis."""
+
+
+def is_common(cell: AnyCell) -> bool:
+    """Whether it is one of the 2-d pools that vision models use most."""
+    window = cell.kernel, cell.stride, cell.padding
+    common = window in {(2, 2, 0), (3, 1, 1), (3, 2, 1)} or cell.kernel == cell.shape[2]
+    return common and len(cell.shape) == 4
+
+
+def is_large(cell: AnyCell) -> bool:
+    """Whether its windows have 15 elements and more along an axis, and there are several."""
+    return cell.kernel >= 15 and cell.kernel != cell.shape[2]
+
+
+# What the headline is over.
+GROUPS: dict[str, Callable[[Cell], bool]] = {
+    "common pools": is_common,
+    "windows from 15x15": is_large,
+    "all cells": lambda cell: bool(cell),
+}
+
+SomeCell = TypeVar("SomeCell", bound=AnyCell)
 
 
 def choose(patterns: Sequence[str], cells: Sequence[SomeCell]) -> tuple[SomeCell, ...]:

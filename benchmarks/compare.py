@@ -93,7 +93,7 @@ def _compare(
                 results.append(replace(result, timing=timing, at_least=True))
                 return True
             program = prepare(name, case, direction, data[layout])
-            clock = Clock(program.call)
+            clock = Clock(program.call, rest=EVERYONE[name].rest)
             sample = program.first_sample(clock.warm_up(effort.patience))
         except CannotError as reason:
             other = isinstance(reason, OtherLayoutError)

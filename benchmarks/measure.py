@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import quantiles
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, NamedTuple
 
 
@@ -28,10 +28,11 @@ class Timing(NamedTuple):
 
 @dataclass
 class Clock:
-    """A call, the seconds that each of its runs took, and what to do before it, untimed."""
+    """A call, the seconds that each of its runs took, and what surrounds it untimed."""
 
     call: Callable[[], Any]
     before: Callable[[], Any] = lambda: None
+    rest: float = 0.0  # seconds to wait after its turn
     times: list[float] = field(default_factory=list)
 
     def run(self) -> Any:
@@ -80,6 +81,7 @@ def take_turns(clocks: Iterable[Clock], seconds: float, rounds: int) -> None:
                 clock.run()
                 while perf_counter() + clock.times[-1] / 2 < end:
                     clock.run()
+                sleep(clock.rest)
     finally:
         if collecting:
             gc.enable()

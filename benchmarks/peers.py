@@ -49,7 +49,7 @@ def jaxpool_(case: Case) -> Pool:
     cell = case.cell
     pool = getattr(jaxpool, f"avg_pool{cell.ndim}d")
     window = {"kernel": cell.kernel, "stride": cell.stride, "padding": cell.padding}
-    counting = {"count_include_pad": cell.count_include_pad}
+    counting = {"count_include_pad": cell.count_include_pad, "ceil_mode": cell.ceil_mode}
     return partial(pool, **window, **counting, data_format=case.layout)
 
 
@@ -64,7 +64,7 @@ def flax(case: Case) -> Pool:
         linen.avg_pool,
         window_shape=(cell.kernel,) * cell.ndim,
         strides=(cell.stride,) * cell.ndim,
-        padding=((cell.padding, cell.padding),) * cell.ndim,
+        padding=tuple(cell.pads),
         count_include_pad=cell.count_include_pad,
     )
 
@@ -110,7 +110,9 @@ def reduce_window(case: Case) -> Pool:
     """`lax.reduce_window` as one writes it by hand."""
     cell = case.cell
     window, strides = _all_axes(case, cell.kernel), _all_axes(case, cell.stride)
-    padding = [(pad, pad) for pad in _all_axes(case, cell.padding, others=0)]
+    around = [(0, 0)]
+    last = case.layout == "channels_last"
+    padding = around + (cell.pads + around if last else around + cell.pads)
 
     def total(x: jax.Array) -> jax.Array:
         summed: jax.Array = lax.reduce_window(x, 0.0, lax.add, window, strides, padding)
@@ -144,6 +146,7 @@ def torch(case: Case) -> Pool:
         kernel_size=cell.kernel,
         stride=cell.stride,
         padding=cell.padding,
+        ceil_mode=cell.ceil_mode,
         count_include_pad=cell.count_include_pad,
     )
 

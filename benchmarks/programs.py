@@ -45,11 +45,13 @@ class Peer(NamedTuple):
     Args:
       pool, program: the two steps from a case to something to time.
       reads_every_tap: whether its time grows with the number of taps.
+      rest: seconds until its threads sleep, which would take the cores from whose turn is next.
     """
 
     pool: Callable[[Case], Pool]
     program: Callable[[Pool, Case, str, Data], Program]
     reads_every_tap: bool = True
+    rest: float = 0.0
 
 
 def make_data(cell: Cell, dtype: str) -> dict[str, Data]:
@@ -157,7 +159,7 @@ JAX_PEERS = {
     "reduce_window": Peer(peers.reduce_window, jax_program),
 }
 OTHER_PEERS = {
-    "torch": Peer(peers.torch, torch_program),
+    "torch": Peer(peers.torch, torch_program, rest=0.25),
     "scipy": Peer(peers.scipy, numpy_program, reads_every_tap=False),
     "opencv": Peer(peers.opencv, numpy_program, reads_every_tap=False),
 }

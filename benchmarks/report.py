@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
+from benchmarks.cells import GROUPS
 from benchmarks.extras import COMPILE, DISPATCH, Extra
 from benchmarks.goals import BY_NAME, goals
 from benchmarks.programs import COPY, JAXPOOL
@@ -45,7 +46,8 @@ def report(run: Run) -> str:
     parts = [
         [", ".join(f"{name} {value}" for name, value in run.environment.items()), "", PREAMBLE],
         *(_ratios(run, setting, reasons) for setting in run.settings),
-        _means(run),
+        *(_means(run, group) for group in GROUPS),
+        _default_allocator(run),
         _extras(run, reasons),
         _programs(run),
         list(reasons.lines()),
@@ -83,16 +85,31 @@ def _marked(ratio: Ratio) -> str:
     return f"{bound}{number(ratio.value)}{marks} {_percent(ratio.spread):4}"
 
 
-def _means(run: Run) -> list[str]:
+def _means(run: Run, group: str) -> list[str]:
     rows = []
     for setting in run.settings:
         means = []
         for peer in run.peers:
-            native, other = run.mean(peer, setting), run.mean(peer, setting, native=False)
+            native, other = (run.mean(peer, setting, alike, group) for alike in (True, False))
             mean = native or other
             means.append(f"{number(mean)}{'' if native else '*'}" if mean else "")
         rows.append([" ".join((setting.direction, setting.dtype, setting.layout)), *means])
-    return table("Geometric means over the cells that a peer can do", run.peers, rows)
+    return table(f"Geometric means, {group} that a peer can do", run.peers, rows)
+
+
+def _default_allocator(run: Run) -> list[str]:
+    """The cell that was measured again, with the time that the tables above have before it."""
+    peers = [JAXPOOL, COPY, *run.peers]
+    rows: dict[str, list[str]] = {}
+    for result in run.default_allocator:
+        setting = Setting(result.dtype, result.layout, result.direction)
+        kept = run.find(result.peer, result.cell, setting)
+        row = rows.setdefault(" ".join([result.cell, *setting]), [""] * len(peers))
+        if kept and kept.timing and result.timing and result.peer in peers:
+            times = [_seconds(timing.median) for timing in (kept.timing, result.timing)]
+            row[peers.index(result.peer)] = " / ".join(times)
+    title = "Memory kept, as above / glibc's defaults"
+    return table(title, peers, [[name, *row] for name, row in rows.items() if any(row)])
 
 
 def _extras(run: Run, reasons: Reasons) -> list[str]:

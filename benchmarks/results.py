@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, NamedTuple
 
-from benchmarks.cells import LAYOUTS
+from benchmarks.allocator import keeps_memory
+from benchmarks.cells import CELLS, GROUPS, LAYOUTS
 from benchmarks.compare import Result
 from benchmarks.extras import Extra
 from benchmarks.measure import Timing
@@ -54,6 +55,7 @@ class Run:
     environment: dict[str, Any]
     results: list[Result] = field(default_factory=list)
     extras: list[Extra] = field(default_factory=list)
+    default_allocator: list[Result] = field(default_factory=list)  # see allocator.py
 
     @property
     def cells(self) -> list[str]:
@@ -95,26 +97,39 @@ class Run:
         value = theirs.timing.median / mine.timing.median
         return Ratio(value, theirs.timing.spread, native, theirs.at_least, theirs.differs)
 
-    def mean(self, peer: str, setting: Setting, native: bool = True) -> float | None:
+    def mean(
+        self, peer: str, setting: Setting, native: bool = True, group: str = "all cells"
+    ) -> float | None:
         """The geometric mean over the cells in which both were timed in the same layout, or not."""
-        ratios = (self.ratio(peer, cell, setting) for cell in self.cells)
+        cells = [cell.name for cell in CELLS if GROUPS[group](cell) and cell.name in self.cells]
+        ratios = [self.ratio(peer, cell, setting) for cell in cells]
         values = [ratio.value for ratio in ratios if ratio and ratio.native == native]
         return geometric_mean(values) if values else None
 
     def save(self, path: Path, **more: Any) -> None:
         """Writes everything, and `more`, as JSON."""
-        results = [_to_json(result) for result in self.results]
-        extras = [_to_json(extra) for extra in self.extras]
-        content = {"environment": self.environment, **more, "extras": extras, "results": results}
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        head = json.dumps({"environment": self.environment, **more}, indent=1).removesuffix("\n}")
+        parts = [head]
+        for name in ("default_allocator", "extras", "results"):
+            lines = [f"  {json.dumps(_to_json(record))}" for record in getattr(self, name)]
+            parts.append(f' "{name}": [\n' + ",\n".join(lines) + "\n ]")
+        path.write_text(",\n".join(parts) + "\n}\n")
 
     @classmethod
     def load(cls, path: Path) -> "Run":
         """Reads what `save` wrote."""
-        content = json.loads(path.read_text())
-        results = [Result(**_from_json(record)) for record in content["results"]]
+        return cls.parse(path.read_text())
+
+    @classmethod
+    def parse(cls, text: str) -> "Run":
+        """The same, of the text."""
+        content = json.loads(text)
+        results, default_allocator = (
+            [Result(**_from_json(record)) for record in content[name]]
+            for name in ("results", "default_allocator")
+        )
         extras = [Extra(**_from_json(record)) for record in content["extras"]]
-        return cls(content["environment"], results, extras)
+        return cls(content["environment"], results, extras, default_allocator)
 
 
 def environment() -> dict[str, Any]:
@@ -123,6 +138,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": cores(),
+        "allocator": "keeps memory" if keeps_memory() else "default",
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         **{name: version for name in PACKAGES if (version := _version(name))},
     }

@@ -30,6 +30,7 @@ from jax import lax
 from tqdm import tqdm
 
 from benchmarks.chips import described, missing
+from jaxpool import avg_pool2d
 
 SHAPE = 2, 18, 18  # of the arrays of every dtype
 CHIPS = {"tpu": "v5e", "gpu": "h100"}
@@ -107,6 +108,16 @@ def one_pool(dtype, pool):
     return pooled, jax.ShapeDtypeStruct(SHAPE, dtype), jax.ShapeDtypeStruct(SHAPE, bool)
 
 
+def large_tiles(dtype):
+    """The program of tiles that do not fit at once into the memory beside a TPU's vector units."""
+
+    def pooled(x):
+        value, pullback = jax.vjp(partial(avg_pool2d, kernel=64), x)
+        return value, *pullback(value)
+
+    return pooled, jax.ShapeDtypeStruct((1, 3, 4096, 4096), dtype)
+
+
 def plain_window(dtype):
     """XLA's own sum over windows, which a platform can compile if it has the dtype."""
 
@@ -145,6 +156,14 @@ def check_calls(compiler, calls):
     return failed
 
 
+def check_large_tiles(compiler):
+    """Compiles them; prints those that fail, and returns how many do."""
+    errors = [(name, compiler.error(large_tiles, name)) for name in ("float32", "bfloat16")]
+    failed = [f"large tiles in {name}\n    {error}" for name, error in errors if error]
+    print(*failed, sep="\n", end="\n" * bool(failed), flush=True)
+    return len(failed)
+
+
 def check_dtypes(compiler, names):
     """Compiles pools of these dtypes; prints which fail or lack, and returns how many fail."""
     failed = 0
@@ -178,13 +197,14 @@ def main(arguments=None):
         contextlib.closing(Compiler(chip, x64=True)) as compiler_x64,
     ):
         failed_calls = check_calls(compiler, calls)
+        failed_large = check_large_tiles(compiler)
         narrow = [name for name in options.dtypes if name not in WIDE]
         failed_dtypes = check_dtypes(compiler, narrow)
         wide = [name for name in options.dtypes if name in WIDE]
         failed_dtypes += check_dtypes(compiler_x64, wide)
     compile_ = f"{len(calls) - failed_calls} of {len(calls)} calls compile for {chip}"
     print(f"{compile_}, and of {len(options.dtypes)} dtypes {failed_dtypes} fail")
-    return 1 if failed_calls or failed_dtypes else 0
+    return 1 if failed_calls or failed_large or failed_dtypes else 0
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
 def test_report():
     text = report(small_run())
     assert "compiled for one TPU v5e, not run on it (jax 1.0, jaxlib 1.0, libtpu 0.1)" in text
-    assert "6.00 over all cells, 2.00 over common cells, 18.00 over windows from 15x15" in text
+    assert "2.00 over common pools, 18.00 over windows from 15x15, 6.00 over all cells" in text
     line = next(line for line in text.splitlines() if line.startswith("8x64x128x128 k2 s2"))
     cells = [cell.strip() for cell in line.split("  ") if cell.strip()]
     assert cells[1:] == ["1.00 / 0.00 / 1 / 2.00", "4.00 / 0.50 / 2 / 4.00", "-"]
