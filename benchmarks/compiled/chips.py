@@ -33,7 +33,7 @@ class Gpu(NamedTuple):
     loads: float
     launch: float
     packages: tuple[str, ...] = ("jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12")
-    figure: str = "hbm_bytes"
+    figure: str = "microseconds"
 
 
 CHIPS: dict[str, Tpu | Gpu] = {

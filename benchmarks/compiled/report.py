@@ -26,7 +26,10 @@ def report(run: Run) -> str:
     parts = [
         [run.about, run.summary],
         table(title, run.peers, headline),
-        [TPU if run.figure == "cycles" else GPU, "A peer without figures cannot express the cell."],
+        [
+            TPU if run.figure == "cycles" else GPU,
+            "A peer without figures cannot express the cell, or was not asked.",
+        ],
         *(_costs(run, setting) for setting in run.settings),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)

@@ -90,7 +90,7 @@ class Run:
             for group, by_peer in self.headline.items()
             if YARDSTICK in by_peer
         ]
-        figure = self.figure.replace("hbm_bytes", "HBM bytes")
+        figure = self.figure.replace("microseconds", "microseconds on paper")
         return (
             f"{figure} of one float32 reduce_window over jaxpool's, geometric mean: "
             f"{', '.join(means) or 'not compiled'}."
