@@ -12,6 +12,7 @@ from processes import run_python
 
 import jaxpool
 from benchmarks.__main__ import parse
+from benchmarks.compiled.results import Run
 
 FIGURES = ROOT / "docs" / "figures"
 NUMERICS, PERFORMANCE, MASKS = (f"docs/{page}.md" for page in ("numerics", "performance", "masks"))
@@ -135,6 +136,18 @@ def test_what_the_benchmark_can_be_told(capsys):
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
     page = set(re.findall(r"`(--[a-z]+)", PAGES[PERFORMANCE]))
     assert page == options - {"--help"}
+
+
+def test_means_of_compiled_programs_are_the_committed_ones():
+    heads = re.findall(r"^\| (TPU v5e|H100), [^:]*: (.+?) \| (.+) \|$", PAGES[PERFORMANCE], re.M)
+    committed = ROOT / "benchmarks" / "compiled" / "committed"
+    runs = {"TPU v5e": "v5e.json", "H100": "h100.json"}
+    headlines = {chip: Run.load(committed / name).headline for chip, name in runs.items()}
+    assert len(heads) == sum(map(len, headlines.values()))
+    for chip, group, row in heads:
+        means = headlines[chip][group]
+        peers = ("reduce_window", "flax", "equinox", "keras")
+        assert row.split(" | ") == [f"{means[p]:.2f}" if p in means else "-" for p in peers]
 
 
 def test_ratios_are_those_of_the_source():
