@@ -121,10 +121,10 @@ def lay(
             caller.fail(ValueError, argument, must, value, layout)
         span = window.on(axis, size)
         spans.append(span)
-        if not (is_known and isinstance(span, Span)):
-            continue
-        if size + span.low + span.high < span.extent:
+        if is_known and isinstance(span, Span) and span.outputs < 1:
             must = f"fit in the padded input, {size} + {span.low} + {span.high} along one axis"
+            if isinstance(window, Window) and window.ceil_mode:
+                must += f", or exceed it by less than the stride of {span.stride}"
             kernel = tuple(w.kernel for w in windows if isinstance(w, Window))
             stretch = f" with dilation={span.dilation}" if span.dilation > 1 else ""
             given = f"{stretch} for {argument}={value!r}{layout}"

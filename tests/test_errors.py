@@ -240,11 +240,12 @@ def test_x_with_an_empty_spatial_axis(shape):
         {"kernel": (1, 9)},
         {"kernel": 10, "padding": ((0, 1), (0, 1))},
         {"kernel": 2, "dilation": 8},
-        {"kernel": 9, "ceil_mode": True},
         {"kernel": 11, "padding": 1, "count_include_pad": False},
+        {"kernel": 9, "stride": 1, "ceil_mode": True},
+        {"kernel": (8, 13), "stride": (1, 3), "padding": (0, 1), "ceil_mode": True},
     ],
 )
-def test_a_kernel_larger_than_the_padded_input(options):
+def test_a_kernel_too_large_for_the_padded_input(options):
     with pytest.raises(ValueError, match=r"^avg_pool2d: `kernel` must fit .*got kernel=") as raised:
         jaxpool.avg_pool2d(X, **options)
     assert "shape=(2, 3, 8, 8)" in str(raised.value)
@@ -275,6 +276,12 @@ def test_a_kernel_larger_than_the_padded_input(options):
             {"kernel": 5, "dilation": 2, "data_format": "channels_first"},
             "avg_pool2d: `kernel` must fit in the padded input, 8 + 0 + 0 along one axis, got "
             "kernel=(5, 5) with dilation=2 for "
+            f"x={jax.ShapeDtypeStruct(X.shape, X.dtype)} in channels_first",
+        ),
+        (
+            {"kernel": 12, "stride": (8, 4), "ceil_mode": True},
+            "avg_pool2d: `kernel` must fit in the padded input, 8 + 0 + 0 along one axis, or exceed"
+            " it by less than the stride of 4, got kernel=(12, 12) for "
             f"x={jax.ShapeDtypeStruct(X.shape, X.dtype)} in channels_first",
         ),
     ],

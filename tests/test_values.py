@@ -129,6 +129,17 @@ def test_ceil_mode_overhang_never_counts():
         np.testing.assert_array_equal(pooled, np.ones((1, 2, 2)))
 
 
+def test_ceil_mode_averages_what_there_is_of_a_smaller_input():
+    """The shortcut of a ResNet-D on small images."""
+    for shape in [(1, 1), (1, 4), (4, 1)]:
+        x = integers((3, *shape))
+        for include in (True, False):
+            pooled = jaxpool.avg_pool2d(x, 2, 2, 0, include, ceil_mode=True)
+            halved = tuple(-(-size // 2) for size in shape)
+            expected = x.reshape(3, *halved, -1).mean(-1)
+            np.testing.assert_array_equal(pooled, expected)
+
+
 def test_window_without_a_counting_tap_gives_nan():
     """Taps at -1 and 1 of one pixel at 0 (dilation 2, padding 1): only padding is read."""
     x = np.ones((1, 1), np.float32)
