@@ -130,7 +130,7 @@ def _laid(caller: Caller, spatial_shape: Sequence[int], *arguments: Any) -> tupl
     # Symbolic dimensions are told by the `scope` of names that they belong to.
     if not all(is_int(size) or hasattr(size, "scope") for size in spatial_shape):
         caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
-    if not spatial_shape:
+    if not len(spatial_shape):
         caller.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
     windows = parse_windows(caller, len(spatial_shape), *arguments)
     sizes = [int(size) if is_int(size) else size for size in spatial_shape]

@@ -97,6 +97,15 @@ def integers(shape):
         ({"kernel": 3, "padding": "VALID"}, {"kernel": 3}),
         ({"kernel": 2, "dilation": [3]}, {"kernel": 2, "dilation": (3, 3)}),
         ({"kernel": np.int64(2), "stride": np.int32(1)}, {"kernel": 2, "stride": 1}),
+        ({"kernel": np.array([2, 3])}, {"kernel": (2, 3)}),
+        (
+            {"kernel": 3, "stride": np.array([1, 2]), "padding": np.array([0, 1], np.uint8)},
+            {"kernel": 3, "stride": (1, 2), "padding": ((0, 0), (1, 1))},
+        ),
+        (
+            {"kernel": 3, "padding": np.array([[0, 1], [1, 0]]), "dilation": np.array([1, 2])},
+            {"kernel": 3, "padding": ((0, 1), (1, 0)), "dilation": (1, 2)},
+        ),
     ],
 )
 def test_short_forms_mean_the_long_ones(short, long):
