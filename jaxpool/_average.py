@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from functools import partial, reduce
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxpool._parse import Caller, Pool, lay
+from jaxpool._parse import Caller, Pool, Shaped, lay
 from jaxpool._sum import windowed_sum
 from jaxpool._window import Ragged, Span
 
@@ -53,21 +52,31 @@ def average(
             caller.fail(ValueError, "where", must, _shown(where))
     if "jax2onnx" in sys.modules:
         import jaxpool._jax2onnx  # noqa: F401
-    scope, divisor = f"jaxpool.{caller.name}", (pool.count_include_pad, pool.divisor_override)
-    averaged: jax.Array = _average(x, where, scope, spans, *divisor)
+    averaged: jax.Array = _average(
+        x,
+        where,
+        scope=f"jaxpool.{caller.name}",
+        spans=spans,
+        count_include_pad=pool.count_include_pad,
+        divisor_override=pool.divisor_override,
+    )
     return averaged
 
 
-def _shown(x: jax.Array | np.ndarray) -> Any:
-    """What an error message shows of an array."""
-    return jax.ShapeDtypeStruct(x.shape, x.dtype)  # type: ignore[no-untyped-call]
+def _shown(x: jax.Array | np.ndarray) -> Shaped:
+    return Shaped(x.shape, x.dtype)
 
 
 # The jit makes an eager call one dispatch; inline, it leaves no trace in a program around it.
-@partial(jax.jit, static_argnums=(2, 3, 4, 5), inline=True)
+@partial(
+    jax.jit,
+    static_argnames=("scope", "spans", "count_include_pad", "divisor_override"),
+    inline=True,
+)
 def _average(
     x: jax.Array,
     where: jax.Array | None,
+    *,
     scope: str,
     spans: tuple[Span | Ragged, ...],
     count_include_pad: bool,

@@ -72,8 +72,9 @@ def avg_pool2d(
         each smaller than the kernel's extent; or "VALID" (none), "SAME" (as much as gives
         ceil(size / stride) windows, an odd pixel at the end) or "SAME_LOWER" (at the start).
       count_include_pad: whether padding counts in the divisor. It is never added.
-      ceil_mode: whether a last window may overhang the padded input, as long as it starts
-        before the padding at the end. What overhangs never counts in the divisor.
+      ceil_mode: whether a last window may overhang the padded input by less than a stride, as
+        long as it starts before the padding at the end. It may be the only one: the kernel may
+        be larger than the padded input. What overhangs never counts in the divisor.
       divisor_override: a non-zero int to divide by instead.
       dilation: the step from one tap of the window to the next.
       data_format: "channels_first" or "channels_last".
@@ -89,7 +90,7 @@ def avg_pool2d(
     Raises:
       TypeError: if an argument is of a wrong type; a traced `kernel`, for one.
       ValueError: if its value is out of range, `x` has too few axes or an empty spatial
-        one, the kernel is larger than the padded input, or `where` does not broadcast.
+        one, no window fits in the padded input, or `where` does not broadcast.
 
     Sources: `torch.nn.functional.avg_pool2d` of PyTorch for `count_include_pad`, `ceil_mode`
     and `divisor_override`; `AveragePool` of ONNX (opset 19) for `dilation` and the padding

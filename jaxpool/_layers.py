@@ -25,21 +25,26 @@ class Layer:
 
     ndim: ClassVar[int]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # NNX takes an attribute that was once an array for data, and would train it.
+        super().__setattr__(name, _tuples(value) if isinstance(value, np.ndarray) else value)
+
     def __post_init__(self) -> None:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Checks the arguments, and turns lists into tuples, which can be hashed and compared."""
-        self._parse()
+        """Checks the arguments once, and makes tuples of lists, to be hashed and compared."""
+        parsed = self._parse()
         for field in fields(self):
             if is_sequence(value := getattr(self, field.name)):
                 setattr(self, field.name, _tuples(value))
+        self._parsed = parsed
 
     def __call__(
         self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
     ) -> jax.Array:
         """Averages `x` where `where` is True; shapes and errors as in `jaxpool.avg_pool2d`."""
-        caller, pool = self._parse()
+        caller, pool = self._parsed
         return average(caller, pool, x, where)
 
     def _parse(self) -> tuple[Caller, Pool]:
@@ -160,5 +165,7 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 
 
 def _tuples(value: Any) -> Any:
-    """`value` with its lists as tuples."""
+    """`value` with its lists and arrays as tuples, the numbers of an array as Python's."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     return tuple(map(_tuples, value)) if is_sequence(value) else value

@@ -5,11 +5,31 @@ from numbers import Integral
 from textwrap import shorten
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
+import numpy as np
+
 from jaxpool._window import Bins, Ragged, Span, Window
 
 Ints: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | Ints | Sequence[Sequence[int]]
 OutputSize: TypeAlias = int | Sequence[int | None]
+
+NAMED_PADDINGS = ("VALID", "SAME", "SAME_LOWER")
+LAYOUTS = dict.fromkeys(("CHANNELS_FIRST", "NCL", "NCW", "NCHW", "NCDHW"), "channels_first")
+LAYOUTS |= dict.fromkeys(("CHANNELS_LAST", "NLC", "NWC", "NHWC", "NDHWC"), "channels_last")
+
+
+class Shaped(NamedTuple):
+    """An array, as error messages show it."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+def given(argument: str, value: object) -> str:
+    """How error messages say what was passed."""
+    if isinstance(value, Shaped):
+        return f"{argument} of shape {value.shape}, {value.dtype}"
+    return f"{argument}={shorten(repr(value), width=200)}"
 
 
 class Caller(NamedTuple):
@@ -27,8 +47,7 @@ class Caller(NamedTuple):
         context: str = "",
     ) -> NoReturn:
         """Raises `error` with a message of the one form that this library has."""
-        shown = shorten(repr(value), width=200)
-        raise error(f"{self.name}: `{argument}` must {must}, got {argument}={shown}{context}")
+        raise error(f"{self.name}: `{argument}` must {must}, got {given(argument, value)}{context}")
 
 
 class Pool(NamedTuple):
@@ -60,8 +79,8 @@ def parse_windows(
         if not isinstance(window.padding, str) and max(window.padding) >= window.extent:
             must = "be smaller than the kernel's extent on every side"
             stretch = f" and dilation={dilation!r}" if window.dilation > 1 else ""
-            given = f" for {caller.kernel}={kernel!r}{stretch}"
-            caller.fail(ValueError, "padding", must, padding, given)
+            context = f" for {given(caller.kernel, kernel)}{stretch}"
+            caller.fail(ValueError, "padding", must, padding, context)
     return windows
 
 
@@ -121,14 +140,14 @@ def lay(
             caller.fail(ValueError, argument, must, value, layout)
         span = window.on(axis, size)
         spans.append(span)
-        if not (is_known and isinstance(span, Span)):
-            continue
-        if size + span.low + span.high < span.extent:
+        if is_known and isinstance(span, Span) and span.outputs < 1:
             must = f"fit in the padded input, {size} + {span.low} + {span.high} along one axis"
+            if isinstance(window, Window) and window.ceil_mode:
+                must += f", or exceed it by less than the stride of {span.stride}"
             kernel = tuple(w.kernel for w in windows if isinstance(w, Window))
             stretch = f" with dilation={span.dilation}" if span.dilation > 1 else ""
-            given = f"{stretch} for {argument}={value!r}{layout}"
-            caller.fail(ValueError, caller.kernel, must, kernel, given)
+            context = f"{stretch} for {given(argument, value)}{layout}"
+            caller.fail(ValueError, caller.kernel, must, kernel, context)
     return tuple(spans)
 
 
@@ -144,6 +163,8 @@ def is_int(value: object) -> bool:
 
 def is_sequence(value: object) -> bool:
     """Whether `value` holds entries of an argument; a string is one value."""
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
@@ -153,8 +174,13 @@ def _is_last(caller: Caller, data_format: str) -> bool:
     if not isinstance(data_format, str):
         caller.fail(TypeError, "data_format", must, data_format)
     if data_format not in ("channels_first", "channels_last"):
-        caller.fail(ValueError, "data_format", must, data_format)
+        hint = _hint(LAYOUTS.get(data_format.upper()))
+        caller.fail(ValueError, "data_format", must, data_format, hint)
     return data_format == "channels_last"
+
+
+def _hint(meant: str | None) -> str:
+    return f': did you mean "{meant}"?' if meant else ""
 
 
 def parse_ints(
@@ -185,10 +211,11 @@ def _pads(caller: Caller, value: Any, ndim: int) -> tuple[tuple[int, int] | str,
     if isinstance(value, str):
         if value == "VALID":
             return ((0, 0),) * ndim
-        if value in ("SAME", "SAME_LOWER"):
+        if value in NAMED_PADDINGS:
             return (value,) * ndim
         names = 'be ints, (low, high) pairs, "VALID", "SAME" or "SAME_LOWER"'
-        caller.fail(ValueError, "padding", names, value)
+        hint = _hint(value.upper() if value.upper() in NAMED_PADDINGS else None)
+        caller.fail(ValueError, "padding", names, value, hint)
     if not (is_sequence(value) and any(map(is_sequence, value))):
         return tuple((pad, pad) for pad in parse_ints(caller, "padding", value, ndim, minimum=0))
     must = f"have one (low, high) pair of ints per axis, {ndim} in all"

@@ -196,10 +196,16 @@ def plans(
 def _plan(
     spans: Sequence[Span | Ragged], origin: Origin, purpose: Purpose, platform: Platform
 ) -> Plan:
-    """First the axes of a single window, then those of fixed windows, then the bins."""
+    """First the axes of a single window, then those of fixed windows, then the bins.
+
+    Far windows are picked from near ones, so that no way meets a window that is much longer than
+    its axis.
+    """
     if UNIFORM_BINS_ARE_WINDOWS[platform]:
         spans = [(s.uniform or s) if isinstance(s, Ragged) else s for s in spans]
-    fixed = [s for s in spans if isinstance(s, Span) and not s.is_identity]
+    far = tuple(span for span in spans if isinstance(span, Span) and span.is_far)
+    near = [s.near if s in far else s for s in spans if isinstance(s, Span)]
+    fixed = [span for span in near if not span.is_identity]
     single = tuple(span for span in fixed if span.outputs == 1)
     several = tuple(span for span in fixed if span not in single)
     ragged = [span for span in spans if isinstance(span, Ragged)]
@@ -207,8 +213,8 @@ def _plan(
     sliced = tuple(s for s in ragged if max(s.block.size, s.block.outputs) <= limit)
     gathered = tuple(span for span in ragged if span not in sliced)
     box = Box(several, origin if purpose == "value" else "stored")
-    bins = Step("sliced_bins", sliced), Step("bins", gathered)
-    steps = Step("whole", single), *_several(box, purpose, platform), *bins
+    summed = Step("whole", single), *_several(box, purpose, platform)
+    steps = *summed, Step("picked", far), Step("sliced_bins", sliced), Step("bins", gathered)
     return tuple(step for step in steps if step.spans)
 
 

@@ -108,7 +108,7 @@ def pool_strips(
     span, *others = _laid(caller, spatial_shape, *arguments)
     if not all(map(is_int, spatial_shape)):
         caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
-    # The last window may overhang under `ceil_mode`, and is then too long for a strip of its own.
+    # The last window is not left alone, as it would be summed as a whole, with other bits.
     starts = [*range(0, max(1, span.outputs - 1), rows), span.outputs]
     strips = []
     for first, past in pairwise(starts):
@@ -130,7 +130,7 @@ def _laid(caller: Caller, spatial_shape: Sequence[int], *arguments: Any) -> tupl
     # Symbolic dimensions are told by the `scope` of names that they belong to.
     if not all(is_int(size) or hasattr(size, "scope") for size in spatial_shape):
         caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
-    if not spatial_shape:
+    if not len(spatial_shape):
         caller.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
     windows = parse_windows(caller, len(spatial_shape), *arguments)
     sizes = [int(size) if is_int(size) else size for size in spatial_shape]

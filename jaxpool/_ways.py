@@ -129,6 +129,15 @@ def _nested(x: jax.Array, span: Span) -> jax.Array:
     return reduce(lax.add, rest, summed)
 
 
+def picked(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """The sums over far windows, each one that over the near window which reads the same."""
+    for span in spans:
+        nearest = span.nearest(np.arange(span.outputs), np)
+        place = (slice(None),) * span.axis + (nearest,)
+        x = x.at[place].get(mode="fill", fill_value=0)
+    return x
+
+
 def bins(x: jax.Array, spans: Sequence[Ragged]) -> jax.Array:
     """The elements of the bins gathered and added."""
     return _in_blocks(x, spans, _gathered)
@@ -210,5 +219,5 @@ def _gathered(x: jax.Array, span: Ragged) -> jax.Array:
 
 
 WAYS: Mapping[str, Way] = {
-    way.__name__: way for way in (whole, window, taps, tiles, nested, bins, sliced_bins)
+    way.__name__: way for way in (whole, window, taps, tiles, nested, picked, bins, sliced_bins)
 }

@@ -55,6 +55,32 @@ class Span(NamedTuple):
         stop = min(self.size, self.extent - self.low)
         return range(min(-self.low % self.dilation, stop), stop, self.dilation)
 
+    @property
+    def is_far(self) -> bool:
+        """Whether there are several windows, and beside the input they reach over more than twice
+        its size.
+        """
+        return self.is_known and self.outputs > 1 and self.low + self.end > 2 * self.size
+
+    @property
+    def near(self) -> "Span":
+        """The windows from which far ones are picked: of no more taps than may lie in the input,
+        one for each place from which a tap may reach it.
+        """
+        kernel = min(self.kernel, -(-self.size // self.dilation))
+        pad = (kernel - 1) * self.dilation
+        return Span(self.axis, self.size, kernel, 1, self.dilation, pad, pad, self.size + pad, pad)
+
+    def nearest(self, index: Any, xp: Any) -> Any:
+        """Which windows of `near` read what the windows at `index`, an integer array of module
+        `xp`, read; one past the last for a window that reads nothing.
+        """
+        near, start = self.near, index * self.stride - self.low
+        taps = xp.clip(-((start - self.size) // self.dilation), 0, self.kernel)
+        # Of the taps before the end of the input those that `near` lacks come before its start.
+        place = near.low + start + xp.maximum(0, taps - near.kernel) * self.dilation
+        return xp.where((place >= 0) & (place < near.outputs), place, near.outputs)
+
     def counts(self, index: Any, count_include_pad: bool, xp: Any) -> Any:
         """How many taps of the windows at `index`, an integer array of module `xp`, count."""
         start = index * self.stride - self.low

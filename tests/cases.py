@@ -84,6 +84,7 @@ FIXED = [
         "wide strides": ((9, 9), (2, 1), (5, 4), "VALID"),
         "channels last": ((9, 8), (3, 3), (2, 2), ((1, 1), (1, 1)), False, False, None, (), True),
         "1-d": ((11,), (4,), (3,), ((1, 2),), False, True),
+        "beyond the input": ((2, 9), (6, 3), (5, 2), ((1, 0), (1, 1)), True, True),
         "3-d": ((5, 6, 4), (2, 3, 2), (1, 2, 2), ((0, 1), (1, 1), (0, 0)), False),
     }.items()
 ]

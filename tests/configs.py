@@ -13,7 +13,8 @@ def configs(draw, ndim=None):
     """Any valid call on a small image of 1 to 3 spatial axes."""
     ndim = draw(st.integers(1, 3)) if ndim is None else ndim
     named = draw(st.sampled_from([None, None, None, "VALID", "SAME", "SAME_LOWER"]))
-    axes = [draw(_axis(MOST_PIXELS[ndim], named)) for _ in range(ndim)]
+    ceil_mode = draw(st.booleans())
+    axes = [draw(_axis(MOST_PIXELS[ndim], named, ceil_mode)) for _ in range(ndim)]
     spatial, kernel, stride, padding, dilation = zip(*axes, strict=True)
     return Config(
         spatial,
@@ -21,7 +22,7 @@ def configs(draw, ndim=None):
         stride,
         named or padding,
         draw(st.booleans()),
-        draw(st.booleans()),
+        ceil_mode,
         draw(st.sampled_from([None, None, None, 1, 7, -3])),
         dilation,
         draw(st.booleans()),
@@ -73,7 +74,7 @@ def random_calls(number, count):
 
 
 @st.composite
-def _axis(draw, most, named):
+def _axis(draw, most, named, ceil_mode):
     n = draw(st.integers(1, most))
     k = draw(st.integers(1, most))
     d = draw(st.integers(1, 3))
@@ -84,5 +85,6 @@ def _axis(draw, most, named):
     low = high = 0
     if named is None:
         low, high = draw(st.integers(0, extent - 1)), draw(st.integers(0, extent - 1))
-    n = max(n, extent - low - high)  # the kernel fits
+    overhang = s - 1 if ceil_mode else 0
+    n = max(n, extent - low - high - overhang)  # there is a window
     return n, k, s, (low, high), d

@@ -6,6 +6,7 @@ windows are walked and their taps counted.
 
 import itertools
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -90,11 +91,11 @@ def pads(n, k, s, d, padding):
 def axis_windows(n, k, s, d, padding, ceil_mode):
     """The positions of the taps of each window of one axis; negative and past n is padding."""
     low, high = pads(n, k, s, d, padding)
-    steps = (n + low + high - d * (k - 1) - 1) / s
-    last = math.ceil(steps) if ceil_mode else math.floor(steps)
+    room = n + low + high - d * (k - 1) - 1
+    last = -(-room // s) if ceil_mode else room // s
     if ceil_mode and last * s >= n + low:  # PyTorch: the last window starts inside
         last -= 1
-    return [[i * s - low + j * d for j in range(k)] for i in range(last + 1)]
+    return [range(i * s - low, i * s - low + k * d, d) for i in range(last + 1)]
 
 
 def bins(n, outputs):
@@ -128,9 +129,9 @@ def windows(config):
     for window in itertools.product(*axes):
         reads, count = np.zeros(1, int), 1
         for taps, n, step, (first, end) in zip(window, config.spatial, steps, limits, strict=True):
-            inside = [t * step for t in taps if 0 <= t < n]
+            inside = [pixel * step for pixel in range(n) if pixel in taps]
             reads = np.add.outer(reads, np.array(inside, int)).ravel()
-            count *= sum(first <= t < end for t in taps)
+            count *= bisect_left(taps, end) - bisect_left(taps, first)
         override = getattr(config, "divisor_override", None)
         rows.append((reads, count - len(reads), override or count))
     return tuple(len(axis) for axis in axes), rows

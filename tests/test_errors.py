@@ -75,6 +75,7 @@ BAD = [
     (TypeError, "data_format", None, {}),
     (TypeError, "data_format", 1, {}),
     (ValueError, "data_format", "NCHW", {}),
+    (ValueError, "data_format", "nhwc", {}),
     (ValueError, "data_format", "channels_middle", {}),
 ]
 BAD_OUTPUT = [
@@ -162,7 +163,7 @@ def test_where(name, call):
         with pytest.raises(TypeError, match=rf"^{name}: `where` must be a JAX or NumPy array of"):
             call(X, where)
     for where in (jnp.ones((8, 8)), np.ones((8, 8), np.int8)):
-        with pytest.raises(TypeError, match=rf"^{name}: `where` must hold booleans.*dtype="):
+        with pytest.raises(TypeError, match=rf"^{name}: `where` must hold booleans, got where of"):
             call(X, where)
     for shape in [(8, 7), (3,), (2, 8, 8), (1, 2, 3, 8, 8)]:
         with pytest.raises(ValueError, match=rf"^{name}: `where` must broadcast against x of"):
@@ -177,7 +178,7 @@ def test_a_mask_of_the_pixels_without_their_channels():
 
 def test_a_masked_array():
     x = np.ma.array(np.ones((1, 4, 4)), mask=np.eye(4, dtype=bool)[None])
-    with pytest.raises(TypeError, match=r"^avg_pool2d: `x` must .*where=~mask, got x="):
+    with pytest.raises(TypeError, match=r"^avg_pool2d: `x` must .*where=~mask, got x of shape"):
         jaxpool.avg_pool2d(x, 2)
 
 
@@ -212,7 +213,8 @@ def test_x_that_is_no_array(x):
     ids=lambda x: str(x.dtype),
 )
 def test_x_of_no_usable_dtype(x):
-    with pytest.raises(TypeError, match=r"^avg_pool2d: `x` must hold .*got x=.*dtype="):
+    dtype = re.escape(str(x.dtype))
+    with pytest.raises(TypeError, match=rf"^avg_pool2d: `x` must hold .*got x of .*, {dtype}$"):
         jaxpool.avg_pool2d(x, 1)
 
 
@@ -220,7 +222,7 @@ def test_x_of_no_usable_dtype(x):
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 def test_x_with_too_few_axes(shape, data_format):
     with pytest.raises(
-        ValueError, match=r"`x` must have at least 3 axes.*got x=.*shape="
+        ValueError, match=r"`x` must have at least 3 axes.*got x of shape "
     ) as raised:
         jaxpool.avg_pool2d(jnp.ones(shape), 2, data_format=data_format)
     assert str(shape) in str(raised.value)
@@ -229,7 +231,7 @@ def test_x_with_too_few_axes(shape, data_format):
 
 @pytest.mark.parametrize("shape", [(1, 1, 0, 4), (1, 1, 4, 0)])
 def test_x_with_an_empty_spatial_axis(shape):
-    with pytest.raises(ValueError, match=r"`x` must have spatial sizes of at least 1.*got x="):
+    with pytest.raises(ValueError, match=r"`x` must have spatial sizes of at least 1.*got x of"):
         jaxpool.avg_pool2d(jnp.ones(shape), 1)
 
 
@@ -240,14 +242,15 @@ def test_x_with_an_empty_spatial_axis(shape):
         {"kernel": (1, 9)},
         {"kernel": 10, "padding": ((0, 1), (0, 1))},
         {"kernel": 2, "dilation": 8},
-        {"kernel": 9, "ceil_mode": True},
         {"kernel": 11, "padding": 1, "count_include_pad": False},
+        {"kernel": 9, "stride": 1, "ceil_mode": True},
+        {"kernel": (8, 13), "stride": (1, 3), "padding": (0, 1), "ceil_mode": True},
     ],
 )
-def test_a_kernel_larger_than_the_padded_input(options):
+def test_a_kernel_too_large_for_the_padded_input(options):
     with pytest.raises(ValueError, match=r"^avg_pool2d: `kernel` must fit .*got kernel=") as raised:
         jaxpool.avg_pool2d(X, **options)
-    assert "shape=(2, 3, 8, 8)" in str(raised.value)
+    assert "for x of shape (2, 3, 8, 8), float32 in" in str(raised.value)
     options = {name: value for name, value in options.items() if name != "count_include_pad"}
     with pytest.raises(ValueError, match=r"^pool_output_shape: `kernel` must fit"):
         jaxpool.pool_output_shape((8, 8), **options)
@@ -269,13 +272,19 @@ def test_a_kernel_larger_than_the_padded_input(options):
         (
             {"kernel": (9, 2), "padding": ((0, 0), (1, 1))},
             "avg_pool2d: `kernel` must fit in the padded input, 8 + 0 + 0 along one axis, got "
-            f"kernel=(9, 2) for x={jax.ShapeDtypeStruct(X.shape, X.dtype)} in channels_first",
+            "kernel=(9, 2) for x of shape (2, 3, 8, 8), float32 in channels_first",
         ),
         (
             {"kernel": 5, "dilation": 2, "data_format": "channels_first"},
             "avg_pool2d: `kernel` must fit in the padded input, 8 + 0 + 0 along one axis, got "
             "kernel=(5, 5) with dilation=2 for "
-            f"x={jax.ShapeDtypeStruct(X.shape, X.dtype)} in channels_first",
+            "x of shape (2, 3, 8, 8), float32 in channels_first",
+        ),
+        (
+            {"kernel": 12, "stride": (8, 4), "ceil_mode": True},
+            "avg_pool2d: `kernel` must fit in the padded input, 8 + 0 + 0 along one axis, or exceed"
+            " it by less than the stride of 4, got kernel=(12, 12) for "
+            "x of shape (2, 3, 8, 8), float32 in channels_first",
         ),
     ],
 )
@@ -320,6 +329,34 @@ def test_messages_about_lengths_word_for_word(function, must):
     message = f"{function}: `kernel` must {must}, got kernel=(2, 2, 2)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         getattr(jaxpool, function)(X, (2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"padding": "same"}, 'did you mean "SAME"?'),
+        ({"padding": "Same_Lower"}, 'did you mean "SAME_LOWER"?'),
+        ({"padding": "valid"}, 'did you mean "VALID"?'),
+        ({"data_format": "NCHW"}, 'did you mean "channels_first"?'),
+        ({"data_format": "NHWC"}, 'did you mean "channels_last"?'),
+        ({"data_format": "ndhwc"}, 'did you mean "channels_last"?'),
+        ({"data_format": "Channels_Last"}, 'did you mean "channels_last"?'),
+    ],
+)
+def test_other_spellings_are_told_the_right_one(options, hint):
+    ((argument, value),) = options.items()
+    end = re.escape(f"got {argument}={value!r}: {hint}")
+    with pytest.raises(ValueError, match=rf"^avg_pool2d: `{argument}` must .*, {end}$"):
+        jaxpool.avg_pool2d(X, 2, **options)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(2), np.array([2.0, 2]), np.ones((2, 2), int), np.array([True, True])]
+)
+@pytest.mark.parametrize("argument", ["kernel", "stride", "dilation"])
+def test_arrays_that_are_no_row_of_ints(argument, value):
+    with pytest.raises(TypeError, match=rf"^avg_pool2d: `{argument}` must be an int or a sequence"):
+        jaxpool.avg_pool2d(X, **({"kernel": 2} | {argument: value}))
 
 
 @pytest.mark.parametrize("argument", ["kernel", "stride", "padding", "dilation"])

@@ -142,6 +142,12 @@ def test_masks(padding, count_include_pad):
         np.testing.assert_allclose(program.call(x), pool(x), rtol=1e-5, atol=1e-6)
 
 
+def test_ceil_mode_of_sizes_smaller_than_the_kernel():
+    pool = partial(jaxpool.avg_pool2d, kernel=2, ceil_mode=True, count_include_pad=False)
+    program = exported(partial(value_and_gradient, pool), "b, 3, h, w")
+    assert_same(program, pool, [(2, 3, 1, 1), (1, 3, 4, 1), (1, 3, 5, 6)])
+
+
 def test_without_a_lower_bound_on_the_size():
     program = exported(lambda x: jaxpool.avg_pool2d(x, 3), "b, 3, h, w")
     assert program.call(jnp.ones((2, 3, 9, 7))).shape == (2, 3, 3, 2)

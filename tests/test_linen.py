@@ -7,12 +7,14 @@ import pickle
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from cases import normal
 from flax import linen as nn
 from flax.errors import SetAttributeFrozenModuleError
 
 import jaxpool
+import jaxpool.nnx
 from jaxpool import AvgPool1d, AvgPool2d, AvgPool3d, avg_pool1d, avg_pool2d, avg_pool3d
 
 OPTIONS = [
@@ -81,7 +83,7 @@ def test_the_stride_is_the_kernel_as_in_pytorch():
     assert AvgPool2d(3, 1).stride == 1
 
 
-def test_fields_are_kept_as_given_but_for_lists():
+def test_fields_are_kept_as_given_except_lists_and_arrays():
     pool = AvgPool2d([3, 2], [1, 1], [[0, 1], [1, 0]], dilation=[1, 2])
     assert pool.kernel_size == (3, 2)
     assert pool.stride == (1, 1)
@@ -89,6 +91,17 @@ def test_fields_are_kept_as_given_but_for_lists():
     assert pool.dilation == (1, 2)
     assert AvgPool2d(3, padding="SAME").padding == "SAME"
     assert jaxpool.AdaptiveAvgPool2d([None, 2]).output_size == (None, 2)
+    pool = AvgPool2d(np.array([3, 2]), padding=np.array([[0, 1], [1, 0]]))
+    assert (pool.kernel_size, pool.padding) == ((3, 2), ((0, 1), (1, 0)))
+    assert jaxpool.AdaptiveAvgPool2d(np.array([3, 2])) == jaxpool.AdaptiveAvgPool2d((3, 2))
+
+
+def test_arguments_are_checked_once(monkeypatch):
+    pools = AvgPool2d(2), jaxpool.AdaptiveAvgPool2d(1), jaxpool.nnx.AvgPool2d(2)
+    for name in ("parse_pool", "parse_adaptive"):
+        monkeypatch.delattr(f"jaxpool._layers.{name}")
+    for pool in pools:
+        pool(jnp.ones((1, 4, 4)))
 
 
 def test_equal_and_hashable():

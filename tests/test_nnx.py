@@ -7,6 +7,7 @@ import inspect
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from cases import normal
 from flax import nnx
@@ -108,6 +109,14 @@ def test_split_and_merge():
     assert again.padding == ((0, 1), (1, 2))
     assert graph == nnx.split(jaxpool.nnx.AvgPool2d((2, 4), (2, 4), ((0, 1), (1, 2))))[0]
     assert hash(graph) == hash(nnx.split(copy.deepcopy(pool))[0])
+
+
+def test_arguments_that_are_arrays_are_no_data():
+    pool = jaxpool.nnx.AvgPool2d(np.array([2, 4]), padding=np.array([[0, 1], [1, 2]]))
+    graph, state = nnx.split(pool)
+    assert not jax.tree.leaves(state)
+    assert graph == nnx.split(jaxpool.nnx.AvgPool2d((2, 4), padding=((0, 1), (1, 2))))[0]
+    assert pool.padding == ((0, 1), (1, 2))
 
 
 def test_vmap():

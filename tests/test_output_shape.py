@@ -38,6 +38,10 @@ def test_arrays_formula_and_oracle_agree(number, count):
         # PyTorch drops a last window that would start in the padding at the end.
         ((4,), {"kernel": 2, "stride": 3, "padding": 1, "ceil_mode": True}, (2,)),
         ((5,), {"kernel": 1, "stride": 3, "ceil_mode": True}, (2,)),
+        # A kernel that exceeds the padded input by less than a stride has a window.
+        ((1, 4), {"kernel": 2, "ceil_mode": True}, (1, 2)),
+        ((8,), {"kernel": 13, "stride": 4, "padding": 1, "ceil_mode": True}, (1,)),
+        ((3,), {"kernel": 3, "stride": 3, "dilation": 2, "ceil_mode": True}, (1,)),
         ([8, 8], {"kernel": [2, 4]}, (4, 2)),
         ((5, 5, 5, 5), {"kernel": 2}, (2, 2, 2, 2)),
     ],

@@ -13,7 +13,7 @@ from spans import spans_of
 
 from jaxpool._plan import PLATFORMS, plans
 from jaxpool._ways import WAYS
-from jaxpool._window import Ragged
+from jaxpool._window import Ragged, Span
 
 # pool, what is summed, purpose | cpu | gpu | tpu. A step is a way and the axes that it sums along.
 PLANS = Path(__file__).parent / "golden" / "plans.txt"
@@ -88,5 +88,9 @@ def test_every_geometry_has_a_way_on_every_platform():
         for (origin, purpose), i in itertools.product(SUMS, range(len(PLATFORMS))):
             plan = plans(spans, origin, purpose)[i]
             assert {step.way for step in plan} <= {*WAYS}
-            summed = [span.axis for step in plan for span in step.spans]
-            assert sorted(summed) == sorted(span.axis for span in needed)
+            axes = [(step.way, span.axis) for step in plan for span in step.spans]
+            picked = {axis for way, axis in axes if way == "picked"}
+            assert picked == {s.axis for s in needed if isinstance(s, Span) and s.is_far}
+            summed = [axis for way, axis in axes if way != "picked"]
+            assert len(summed) == len({*summed})
+            assert {*summed, *picked} == {span.axis for span in needed}

@@ -89,8 +89,13 @@ def test_known_strips():
     assert jaxpool.pool_strips((2,), 1, 2) == ((slice(0, 1), slice(0, 2), ((0, 0),)),)
 
 
+def test_of_a_window_larger_than_the_padded_input():
+    (only,) = jaxpool.pool_strips((3,), 2, 5, 4, 0, ceil_mode=True)
+    assert only == (slice(0, 1), slice(0, 3), ((0, 0),))
+
+
 def test_an_overhanging_window_is_not_left_alone():
-    """The third window lies half outside and alone would not fit."""
+    """As the only one of its strip it would be summed as a whole."""
     (*_, last) = jaxpool.pool_strips((5,), 1, 2, ceil_mode=True)
     assert last == (slice(1, 3), slice(2, 5), ((0, 0),))
 

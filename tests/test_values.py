@@ -97,6 +97,15 @@ def integers(shape):
         ({"kernel": 3, "padding": "VALID"}, {"kernel": 3}),
         ({"kernel": 2, "dilation": [3]}, {"kernel": 2, "dilation": (3, 3)}),
         ({"kernel": np.int64(2), "stride": np.int32(1)}, {"kernel": 2, "stride": 1}),
+        ({"kernel": np.array([2, 3])}, {"kernel": (2, 3)}),
+        (
+            {"kernel": 3, "stride": np.array([1, 2]), "padding": np.array([0, 1], np.uint8)},
+            {"kernel": 3, "stride": (1, 2), "padding": ((0, 0), (1, 1))},
+        ),
+        (
+            {"kernel": 3, "padding": np.array([[0, 1], [1, 0]]), "dilation": np.array([1, 2])},
+            {"kernel": 3, "padding": ((0, 1), (1, 0)), "dilation": (1, 2)},
+        ),
     ],
 )
 def test_short_forms_mean_the_long_ones(short, long):
@@ -127,6 +136,17 @@ def test_ceil_mode_overhang_never_counts():
     for include in (True, False):
         pooled = jaxpool.avg_pool2d(x, 3, 3, count_include_pad=include, ceil_mode=True)
         np.testing.assert_array_equal(pooled, np.ones((1, 2, 2)))
+
+
+def test_ceil_mode_averages_what_there_is_of_a_smaller_input():
+    """The shortcut of a ResNet-D on small images."""
+    for shape in [(1, 1), (1, 4), (4, 1)]:
+        x = integers((3, *shape))
+        for include in (True, False):
+            pooled = jaxpool.avg_pool2d(x, 2, 2, 0, include, ceil_mode=True)
+            halved = tuple(-(-size // 2) for size in shape)
+            expected = x.reshape(3, *halved, -1).mean(-1)
+            np.testing.assert_array_equal(pooled, expected)
 
 
 def test_window_without_a_counting_tap_gives_nan():

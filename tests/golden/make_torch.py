@@ -28,6 +28,14 @@ def calls():
             yield ndim, pad == 0, arguments | ({"divisor_override": override} if override else {})
 
 
+def overhanging_calls():
+    """The same of kernels larger than the padded input. (In 3-d PyTorch refuses them.)"""
+    for ndim, extra, pad, include in itertools.product([1, 2], [1, 5], [0, 1], [True, False]):
+        kernel = [SHAPES[ndim][1] + 2 * pad + extra, 3][:ndim]
+        arguments = {"kernel_size": kernel, "stride": [extra + 1, 2][:ndim], "padding": pad}
+        yield ndim, pad == 0, arguments | {"ceil_mode": True, "count_include_pad": include}
+
+
 def adaptive_calls():
     """The same of adaptive pools: fewer outputs than elements, as many, more, and kept axes."""
     sizes = {
@@ -45,8 +53,9 @@ def main():
     torch.manual_seed(0)
     inputs = {n: torch.randint(-99, 100, (2, *shape)).float() for n, shape in SHAPES.items()}
     saved = {f"x{n}": x.numpy().astype(np.int8) for n, x in inputs.items()}
+    listing = [*calls(), *overhanging_calls(), *adaptive_calls()]
     listed = []
-    for i, (ndim, batched, arguments) in enumerate([*calls(), *adaptive_calls()]):
+    for i, (ndim, batched, arguments) in enumerate(listing):
         x = (inputs[ndim] if batched else inputs[ndim][0]).clone().requires_grad_()
         kind = "adaptive_avg_pool" if "output_size" in arguments else "avg_pool"
         pooled = getattr(functional, f"{kind}{ndim}d")(x, **arguments)
