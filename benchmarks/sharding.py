@@ -151,9 +151,12 @@ def compiled(
         placed = [jax.device_put(a, fitting(spec, a.shape, mesh)) for a in arrays]
         out = None if explicit else fitting(spec, result.shape, mesh)
         program = jax.jit(f, out_shardings=out).lower(*placed).compile()
-        text = program.as_text()
-        counts = [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES]
-        return counts, np.asarray(program(*placed))
+        return occurrences(program.as_text()), np.asarray(program(*placed))
+
+
+def occurrences(text: str) -> list[int]:
+    """How many of each collective the text of a compiled program has."""
+    return [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES]
 
 
 def fitting(spec: P, shape: Sequence[int], mesh: Mesh) -> NamedSharding:
