@@ -15,7 +15,7 @@ from benchmarks.pods import BINS, BY_HAND, CHIP, Row, exchanged, table
 from benchmarks.sharding import COLLECTIVES
 
 PAGE = PAGES["docs/scaling.md"]
-SMALL = ["k2 s2", "k3 s1 p1", "k3 s2 p1", *BINS]  # those that are compiled in seconds
+SMALL = ["k2 s2", "k3 s1 p1", *BINS]  # those that are compiled in seconds
 PERMUTE = COLLECTIVES.index("collective-permute")
 PROGRAM = """\
 ENTRY %main (x: f32[1,4,200]) -> f32[1,4,200] {
@@ -59,7 +59,7 @@ def assert_at_most_as_much_as_one_reduce_window(rows):
     """But for twice the exchanges, and a quarter more memory."""
     found = {row[:4]: row for row in rows}
     theirs = [row for row in rows if row.peer == YARDSTICK]
-    assert len(theirs) == 2 * 3
+    assert len(theirs) == 2 * 2
     for other, peer in product(theirs, (JAXPOOL, BY_HAND)):
         row = found[other.pool, other.direction, peer, other.sharded]
         assert row.collectives[PERMUTE] <= 2 * other.collectives[PERMUTE]
