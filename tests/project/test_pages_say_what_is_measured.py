@@ -2,6 +2,7 @@
 
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -13,6 +14,8 @@ from processes import run_python
 import jaxpool
 from benchmarks.__main__ import parse
 from benchmarks.compiled.results import Run
+from benchmarks.results import Run as CpuRun
+from benchmarks.results import Setting
 
 FIGURES = ROOT / "docs" / "figures"
 NUMERICS, PERFORMANCE, MASKS = (f"docs/{page}.md" for page in ("numerics", "performance", "masks"))
@@ -136,6 +139,22 @@ def test_what_the_benchmark_can_be_told(capsys):
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
     page = set(re.findall(r"`(--[a-z]+)", PAGES[PERFORMANCE]))
     assert page == options - {"--help"}
+
+
+def test_the_means_of_the_readme_are_the_committed_ones():
+    run = CpuRun.load(ROOT / "benchmarks" / "results" / "cpu.json")
+    peers = {"flax.linen.avg_pool": "flax", "lax.reduce_window": "reduce_window"}
+    peers |= {"Keras": "keras", "PyTorch": "torch"}
+    readme = PAGES["README.md"]
+    rows = re.findall(r"^\| (?:one )?`?([\w.]+)`? \| ([\d.]+ \| .*[\d.]+) \|$", readme, re.M)
+    assert [name for name, _ in rows] == list(peers)
+    for name, row in rows:
+        for said, (dtype, direction) in zip(
+            row.split(" | "), product(("float32", "bfloat16"), ("forward", "backward")), strict=True
+        ):
+            setting = Setting(dtype, "channels_last", direction)
+            mean = run.mean(peers[name], setting, group="common pools")
+            assert said == (f"{mean:.2f}" if mean < 1 else f"{mean:.2g}")
 
 
 def test_means_of_compiled_programs_are_the_committed_ones():
