@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
+from flax.errors import SetAttributeFrozenModuleError
 
 from jaxpool._average import average
 from jaxpool._parse import (
@@ -26,14 +27,32 @@ class Layer:
     ndim: ClassVar[int]
 
     def __setattr__(self, name: str, value: Any) -> None:
+        self._check_open(name, value)
         # NNX takes an attribute that was once an array for data, and would train it.
         super().__setattr__(name, _tuples(value) if isinstance(value, np.ndarray) else value)
+
+    def __delattr__(self, name: str) -> None:
+        self._check_open(name)
+        super().__delattr__(name)
+
+    def _check_open(self, name: str, value: Any = None) -> None:
+        """Arguments that have been checked stay; Flax's own attributes are its own affair."""
+        is_argument = name in {field.name for field in fields(self)} - {"parent", "name"}
+        # NNX makes a copy by setting all attributes of an empty object, in any order.
+        if is_argument and {name, "_parsed"} <= vars(self).keys():
+            cls = type(self).__name__
+            raise SetAttributeFrozenModuleError(cls, name, value)  # type: ignore[no-untyped-call]
 
     def __post_init__(self) -> None:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Checks the arguments once, and makes tuples of lists, to be hashed and compared."""
+        """Checks the arguments once, and makes tuples of lists, to be hashed and compared.
+
+        Linen runs it again when a model adopts the layer.
+        """
+        if "_parsed" in vars(self):
+            return
         parsed = self._parse()
         for field in fields(self):
             if is_sequence(value := getattr(self, field.name)):
@@ -110,8 +129,8 @@ class AvgPool2d(_AvgPool):
     """Averages (..., C, H, W) over windows: `jaxpool.avg_pool2d` as a layer.
 
     It has no parameters and no state, so it can also be called by itself. The fields are the
-    arguments of `jaxpool.avg_pool2d`, its `kernel` being named `kernel_size` as in PyTorch; the
-    call takes `x` and, if there is a mask, `where`.
+    arguments of `jaxpool.avg_pool2d`, its `kernel` being named `kernel_size` as in PyTorch; they
+    are read-only. The call takes `x` and, if there is a mask, `where`.
 
     Flax's convolutions are channels_last and the default here is channels_first, as in
     PyTorch: between Flax's layers pass `data_format="channels_last"`.

@@ -1,5 +1,7 @@
 """The Flax Linen layers: frozen, hashable, checked when constructed, at home in every lift."""
 
+import copy
+import dataclasses
 import inspect
 import itertools
 import pickle
@@ -121,6 +123,34 @@ def test_printed_as_flax_prints_its_layers():
     assert "    output_size = 7\n" in repr(jaxpool.AdaptiveAvgPool2d(7))
 
 
+@pytest.mark.parametrize("layer", [AvgPool2d(2), jaxpool.AdaptiveAvgPool2d(2)])
+def test_fields_are_read_only(layer):
+    """Outside of a model and bound, where Flax lets nobody set them either."""
+    given = repr(layer)
+    for pool in (layer, layer.bind({})):
+        for field in dataclasses.fields(pool):
+            if field.name in ("parent", "name"):
+                continue
+            with pytest.raises(SetAttributeFrozenModuleError, match=f"{field.name}=1.*frozen"):
+                setattr(pool, field.name, 1)
+            with pytest.raises(SetAttributeFrozenModuleError):
+                delattr(pool, field.name)
+    assert repr(layer) == given
+    assert layer(jnp.ones((1, 4, 4))).shape == (1, 2, 2)
+
+
+def test_a_scope_can_be_shared():
+    class Outer(nn.Module):
+        def setup(self):
+            self.pool = AvgPool2d(2)
+            nn.share_scope(self, self.pool)
+
+        def __call__(self, x):
+            return self.pool(x)
+
+    assert Outer().apply({}, jnp.ones((1, 4, 4))).shape == (1, 2, 2)
+
+
 def test_frozen_in_a_model():
     class Model(nn.Module):
         def setup(self):
@@ -139,6 +169,8 @@ def test_copies():
     assert pool.clone() == pool
     assert pool.clone(padding=0).padding == 0
     assert pool.copy() == pool
+    assert copy.copy(pool) == pool
+    assert copy.deepcopy(pool) == pool
     for layer in (pool, jaxpool.AdaptiveAvgPool1d(2)):
         assert pickle.loads(pickle.dumps(layer)) == layer
     with pytest.raises(ValueError, match="padding"):

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import inspect
+import pickle
 
 import chex
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from cases import normal
 from flax import nnx
+from flax.errors import SetAttributeFrozenModuleError
 
 import jaxpool
 import jaxpool.nnx
@@ -109,6 +111,36 @@ def test_split_and_merge():
     assert again.padding == ((0, 1), (1, 2))
     assert graph == nnx.split(jaxpool.nnx.AvgPool2d((2, 4), (2, 4), ((0, 1), (1, 2))))[0]
     assert hash(graph) == hash(nnx.split(copy.deepcopy(pool))[0])
+
+
+@pytest.mark.parametrize("layer", [jaxpool.nnx.AvgPool2d(2), jaxpool.nnx.AdaptiveAvgPool2d(2)])
+def test_attributes_are_read_only(layer):
+    merged = nnx.merge(*nnx.split(layer))
+    for pool in (layer, merged, nnx.clone(layer), copy.deepcopy(layer), copy.copy(layer)):
+        for field in dataclasses.fields(pool):
+            with pytest.raises(SetAttributeFrozenModuleError, match=f"{field.name}=1.*frozen"):
+                setattr(pool, field.name, 1)
+            with pytest.raises(SetAttributeFrozenModuleError):
+                delattr(pool, field.name)
+        assert dataclasses.asdict(pool) == dataclasses.asdict(layer)
+        assert pool(jnp.ones((1, 4, 4))).shape == (1, 2, 2)
+
+
+def test_a_model_can_be_changed_around_a_pool():
+    net = Net(nnx.Rngs(0))
+    net.pool = jaxpool.nnx.AvgPool2d(4, data_format="channels_last")
+    nnx.update(net, nnx.state(net))
+    nnx.jit(lambda net: setattr(net, "head", nnx.Linear(4, 3, rngs=nnx.Rngs(1))))(net)
+    assert net(jnp.ones((2, 8, 8, 3))).shape == (2, 3)
+    assert net.pool.kernel_size == 4
+    net.pool.note = "what is no argument may be set"
+    del net.pool.note
+
+
+def test_pickled():
+    pool = pickle.loads(pickle.dumps(jaxpool.nnx.AvgPool2d(2, padding=1)))
+    assert pool.padding == 1
+    assert pool(jnp.ones((1, 4, 4))).shape == (1, 3, 3)
 
 
 def test_arguments_that_are_arrays_are_no_data():
