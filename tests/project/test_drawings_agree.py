@@ -13,7 +13,7 @@ DRAWINGS = hooks.DRAWING.findall(PAGES["docs/windows.md"])
 
 def assert_drawn(drawn, taps, divisors):
     """The taps are positions, of which 0 is the first cell of the input; those that count tell."""
-    assert [[c - drawn.low for c in row.nonzero()[0]] for row in drawn.taps] == taps
+    assert [[c - drawn.low for c in row.nonzero()[0]] for row in drawn.taps] == [*map(list, taps)]
     assert drawn.divisors == divisors
     for output, divisor in enumerate(divisors):
         roles = [drawn.role(output, column) for column in range(drawn.taps.shape[1])]
