@@ -89,6 +89,9 @@ def measure(options: argparse.Namespace) -> Run:
             bar.update()
     if FAULTING in options.cells:
         chosen = ["--cells", FAULTING.name, "--dtypes", "float32", "--peers", *options.peers]
+        chosen += ["--layouts", *options.layouts, "--directions", *options.directions]
+        for name, value in options.effort._asdict().items():
+            chosen += [f"--{name}", str(value)]
         run.default_allocator = Run.parse(without_keeping(*chosen)).results
     return run
 
@@ -105,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    if parse(None).allocator == "keep":
+    options = parse(None)
+    if options.allocator == "keep" and not options.load:
         keep_memory()
     main()

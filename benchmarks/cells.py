@@ -46,11 +46,8 @@ class Cell(NamedTuple):
     @property
     def pads(self) -> list[tuple[int, int]]:
         """The padding before and behind each spatial axis, with what overhangs."""
-        reached = [(n - 1) * self.stride + self.kernel for n in self.output[2:]]
-        overhangs = [
-            n - self.padding - size for n, size in zip(reached, self.shape[2:], strict=True)
-        ]
-        return [(self.padding, max(self.padding, overhang)) for overhang in overhangs]
+        window = self.kernel, self.stride, self.padding, self.ceil_mode
+        return [pads(size, *window) for size in self.shape[2:]]
 
     @property
     def taps(self) -> int:
@@ -83,6 +80,13 @@ class Cell(NamedTuple):
         batch, channels, rows, *others = self.shape
         rows = max(rows // times, self.kernel - 2 * self.padding)
         return self._replace(shape=(batch, channels, rows, *others))
+
+
+def pads(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> tuple[int, int]:
+    """The padding before and behind an axis, with what overhangs."""
+    (outputs,) = pool_output_shape((size,), kernel, stride, padding, ceil_mode=ceil_mode)
+    overhang = (outputs - 1) * stride + kernel - padding - size
+    return padding, max(padding, overhang)
 
 
 class Case(NamedTuple):

@@ -105,7 +105,7 @@ def _default_allocator(run: Run) -> list[str]:
         setting = Setting(result.dtype, result.layout, result.direction)
         kept = run.find(result.peer, result.cell, setting)
         row = rows.setdefault(" ".join([result.cell, *setting]), [""] * len(peers))
-        if kept and kept.timing and result.timing and result.peer in peers:
+        if kept and kept.timing and result.timing:
             times = [_seconds(timing.median) for timing in (kept.timing, result.timing)]
             row[peers.index(result.peer)] = " / ".join(times)
     title = "Memory kept, as above / glibc's defaults"

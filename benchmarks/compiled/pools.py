@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 import jaxpool
+from benchmarks.cells import pads
 from benchmarks.compiled.cells import Cell
 
 Pool: TypeAlias = Callable[..., Any]
@@ -120,12 +121,7 @@ def _laid_out(layout: str, spatial: Any, others: Any) -> tuple[Any, ...]:
 
 def _padding(cell: Cell) -> tuple[int, int]:
     """What lies before and after an axis, so that all windows fit."""
-    size = cell.shape[2]
-    (outputs,) = jaxpool.pool_output_shape(
-        (size,), cell.kernel, cell.stride, cell.padding, ceil_mode=cell.ceil
-    )
-    needed = (outputs - 1) * cell.stride + cell.kernel
-    return cell.padding, max(needed - size - cell.padding, cell.padding)
+    return pads(cell.shape[2], cell.kernel, cell.stride, cell.padding, cell.ceil)
 
 
 def _divisor(cell: Cell, layout: str) -> np.ndarray:
