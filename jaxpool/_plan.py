@@ -2,8 +2,8 @@
 
 The tables are read top down, and a platform takes the first row that fits and names a way for it.
 The evidence beside a row is the ratio to the way that the platform would take otherwise: on the
-cpu of times in float32 on 2 cores (`python -m benchmarks`), on the tpu (v5e) and the gpu (H100) of
-cycles or bytes of compiled programs.
+cpu of times in float32 on 2 cores (`python -m benchmarks`), on the gpu of times on an H100 (JAX
+0.11.2, `python -m benchmarks.gpu`), on the tpu of cycles or bytes of programs compiled for a v5e.
 
 No row looks at the size of the batch or at how many devices there are. So `vmap`, a batch and a
 single image give the same bits, and a program is the same wherever it is traced.
@@ -99,6 +99,14 @@ def tiling(box: Box) -> bool:
     return box.all(lambda span: span.is_tiling)
 
 
+def few_odd_taps(box: Box) -> bool:
+    """Up to 64 taps, as in a 7x7 image. Axes of odd sizes are not cut for an even number of
+    devices, for which XLA would gather what a reduce_window of one output reads.
+    """
+    odd = box.all(lambda span: span.is_known and span.size % 2 == 1 and span.dilation == 1)
+    return odd and box.taps <= 64
+
+
 def unknown_size(box: Box) -> bool:
     """The symbolic sizes of jax.export, for which no slice can be cut."""
     return not box.all(lambda span: span.is_known)
@@ -107,6 +115,11 @@ def unknown_size(box: Box) -> bool:
 def long(box: Box) -> bool:
     """At least 15 strides."""
     return box.all(lambda span: span.kernel >= 15 * span.stride)
+
+
+def longer(box: Box) -> bool:
+    """At least 32 strides."""
+    return box.all(lambda span: span.kernel >= 32 * span.stride)
 
 
 def very_long(box: Box) -> bool:
@@ -134,15 +147,21 @@ def anything(box: Box) -> bool:
 # Along all axes at once, or by `AXIS` along one after the other: the first or the last axis first.
 BY_AXIS, LAST_FIRST = "by axis", "by axis, last first"
 
+SINGLE = (
+    # gpu: 1.4x to 1.9x for [256, 2048, 7, 7] in channels_last; one kernel instead of two.
+    Row(few_odd_taps, gpu="window"),
+    Row(anything, cpu="whole", gpu="whole", tpu="whole"),
+)
+
 SEVERAL = (
     # tpu: one reduce_window for 64x64 tiles of [1, 3, 4096, 4096] does not fit in VMEM, an error
     # (libtpu 0.0.52). 6.4x for 31x31 of stride 1; the first axis first, 4.0x.
     Row(large, tpu=LAST_FIRST),
-    # gpu: one kernel instead of two, half the bytes (5x5). tpu: 1.8x (2x2), 1.2x (3x3 of stride 2).
-    Row(little_overlap, gpu="window", tpu="window"),
+    # tpu: 1.8x (2x2), 1.2x (3x3 of stride 2).
+    Row(little_overlap, tpu="window"),
     # tpu: 1.1x (11x11), and one pass fewer over what does not fit in VMEM.
     Row(medium, tpu="window"),
-    # gpu: 1.3x at 7x7, on paper. tpu: 1.2x at 15x15.
+    # gpu: 1.0x to 2.4x for 3x3 of stride 1, 1.2x (5x5), 1.5x (7x7), 9x (31x31). tpu: 1.2x (15x15).
     Row(anything, cpu=BY_AXIS, gpu=BY_AXIS, tpu=LAST_FIRST),
 )
 
@@ -151,6 +170,9 @@ VALUE = (
     Row(few_taps_inside, cpu="taps"),
     # cpu: 1.7x for 10x10 tiles.
     Row(small_tiles_inside, cpu="taps"),
+    # gpu: as fast as by axis, and 1.4x for 4x4 tiles in channels_first. For 32x32 tiles a reshape
+    # and a sum are 2x as fast, but XLA gathers an axis if the devices do not divide its tiles.
+    Row(tiling, gpu="window"),
     # tpu: 1.7x for 8x8 tiles of [8, 128, 128, 64], a fifth of the bytes: the mask is fused.
     Row(masked, tpu=BY_AXIS),
     *SEVERAL,
@@ -158,7 +180,7 @@ VALUE = (
 
 # Of the tangent, and so of the gradient, which is its transpose.
 TANGENT = (
-    # A broadcast. cpu: 1.5x to 7x. gpu: one kernel instead of two (8x8). tpu: 0.4x (2x2).
+    # A broadcast. cpu: 1.5x to 7x. gpu: 1x to 2x for 2x2, 5x for 4x4. tpu: 0.4x (2x2).
     Row(tiling, cpu="tiles", gpu="tiles"),
     *SEVERAL,
 )
@@ -167,6 +189,8 @@ AXIS = (
     Row(unknown_size, cpu="window", gpu="window", tpu="window"),
     # cpu: 2x for 15 taps, 40x for 127.
     Row(long, cpu="nested"),
+    # gpu: 2x for 41 and 63 taps, 4x for 127; for 31, 1.0x forward.
+    Row(longer, gpu="nested"),
     # tpu: 127x127 is compiled in seconds, where one reduce_window an axis takes minutes.
     Row(very_long, tpu="nested"),
     # cpu: XLA does not vectorise reduce_window along it; 1.6x for [16, 128, 28, 28] k=5.
@@ -214,7 +238,8 @@ def _plan(
     sliced = tuple(s for s in ragged if max(s.block.size, s.block.outputs) <= limit)
     gathered = tuple(span for span in ragged if span not in sliced)
     box = Box(several, origin if purpose == "value" else "stored")
-    summed = Step("whole", single), *_several(box, purpose, platform)
+    whole = Step(_way(SINGLE, Box(single, box.origin), platform), single)
+    summed = whole, *_several(box, purpose, platform)
     steps = *summed, Step("picked", far), Step("sliced_bins", sliced), Step("bins", gathered)
     return tuple(step for step in steps if step.spans)
 

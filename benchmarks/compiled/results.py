@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import geometric_mean
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from benchmarks.compiled.cells import CELLS, GROUPS
 from benchmarks.compiled.chips import CHIPS
@@ -32,6 +32,7 @@ class Run:
     chip: str
     versions: dict[str, str]
     costs: dict[Key, Cost] = field(default_factory=dict)
+    cost: ClassVar[Any] = Cost  # what is kept of a program
 
     @property
     def cells(self) -> list[str]:
@@ -125,5 +126,5 @@ class Run:
         run = cls(content["chip"], content["versions"])
         for record in content["costs"]:
             key = Key(*(record.pop(name) for name in Key._fields))
-            run.costs[key] = Cost(**record)
+            run.costs[key] = cls.cost(**record)
         return run
