@@ -50,6 +50,28 @@ class Span(NamedTuple):
         """Whether the windows lie side by side on an axis of a known size."""
         return self.kernel == self.stride and self.dilation == 1 and self.is_known
 
+    @property
+    def is_all(self) -> bool:
+        """Whether the only window is all of an axis of a known size."""
+        return self.is_known and self.kernel == self.size and self.dilation == 1 and not self.low
+
+    @property
+    def tile(self) -> int:
+        """The size of tiles that the axis can be cut into, even if it is sharded.
+
+        It is the odd part of the size of the axis: shards of equal size, over an even number of
+        devices, consist of such tiles. For a power of 2 it is 4, which up to size / 4 shards do.
+        """
+        odd = self.size // (self.size & -self.size)
+        return odd if odd > 1 or self.size < 16 else 4
+
+    @property
+    def tiled(self) -> tuple["Span", "Span"]:
+        """The tiles of an axis, and the window over all of them."""
+        tile, count = self.tile, self.size // self.tile
+        tiles = Span(self.axis, self.size, tile, tile, 1, 0, 0, count, 0)
+        return tiles, Span(self.axis, count, count, count, 1, 0, 0, 1, 0)
+
     def taps_inside(self) -> range:
         """The elements that the first window reads."""
         stop = min(self.size, self.extent - self.low)

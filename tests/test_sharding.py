@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 from pathlib import Path
 
@@ -56,6 +57,34 @@ def test_sharded(way, pools):
         assert_a_mask_is_exchanged_as_its_image_is(rows)
     if way == "jit":
         assert_at_most_twice_as_many_as_one_reduce_window(rows, pools)
+
+
+GLOBAL = """\
+import re
+import jax, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import jaxpool
+from jaxpool import _sum
+from jaxpool._ways import carry_out
+
+for platform in (1, 2):
+    _sum._by_platform = lambda plans, x: carry_out(plans[platform], x)
+    jax.clear_caches()
+    for size, shape in ((16, (4, 2)), (56, (8, 1)), (14, (2, 4)), (8, (8, 1)), (7, (1, 8))):
+        mesh = Mesh(np.reshape(jax.devices(), shape), ("a", "b"))
+        where = PartitionSpec(None, None, "a" if size % shape[0] == 0 else None)
+        x = jax.ShapeDtypeStruct((2, 3, size, size), "float32", sharding=NamedSharding(mesh, where))
+        pool = jax.jit(lambda x: jaxpool.adaptive_avg_pool2d(x, 1))
+        text = pool.lower(x).compile().as_text()
+        print(size, *re.findall(r" (all-\\S+?|collective-\\S+?|reduce-scatter)\\(", text))
+"""
+
+
+def test_global_pools_of_other_platforms_need_one_all_reduce():
+    """Their tiles lie on one device each."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    found = run_python("-c", GLOBAL, cwd=ROOT, env=environment).splitlines()
+    assert found == 2 * [*(f"{size} all-reduce" for size in (16, 56, 14, 8)), "7"]
 
 
 def assert_values_and_gradients_are_those_of_one_device(rows):
