@@ -29,6 +29,10 @@ from benchmarks.picture import draw
 from benchmarks.results import Setting
 
 DIRECTIONS = ("forward", "backward")
+QUICK_SETTINGS = (
+    Setting("float32", "channels_last", "forward"),
+    Setting("bfloat16", "channels_last", "backward"),
+)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -42,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--chip", choices=CHIPS, default="v5e", help=f"of {', '.join(CHIPS)}; v5e by default")
-    add("--quick", action="store_true", help="a few cells, channels_last")
+    add("--quick", action="store_true", help="a few cells, each in two settings")
     add("--cells", nargs="+", metavar="WORD", help="a word of their names, such as k3 or relu+pool")
     add("--peers", nargs="*", choices=PEERS, metavar="PEER", help=f"of {', '.join(PEERS)}")
     add("--json", type=Path, metavar="FILE", help="write all figures")
@@ -62,8 +66,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def compile_all(options: argparse.Namespace, run: Run) -> None:
     """Adds the costs of all that the options ask for to the run, behind a progress bar."""
     compiler = Compiler(run.chip)
-    layouts = LAYOUTS[-1:] if options.quick else LAYOUTS
-    settings = [Setting(*names) for names in product(DTYPES, layouts, DIRECTIONS)]
+    settings = [Setting(*names) for names in product(DTYPES, LAYOUTS, DIRECTIONS)]
+    if options.quick:
+        settings = list(QUICK_SETTINGS)
     for cell, setting in tqdm(list(product(options.cells, settings))):
         for peer in (JAXPOOL, *options.peers):
             key = Key(peer, cell.name, *setting)

@@ -53,7 +53,7 @@ def test_a_library_that_is_missing_is_left_out(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["numerics", "performance", "masks"])
 def test_every_picture_is_described_and_there(name):
     pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)(\{[^}]*\})?", PAGES[f"docs/{name}.md"])
-    assert pictures or name == "performance"  # whose picture is the README's
+    assert pictures
     for text, target, attributes in pictures:
         assert len(text) > 100
         assert (ROOT / "docs" / target).is_file()

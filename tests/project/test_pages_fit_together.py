@@ -59,13 +59,8 @@ def test_every_example_is_shown():
 
 
 def test_figures_on_the_first_page():
-    home = words("docs/index.md")
-    (row,) = re.findall(r"^\| `flax.linen.avg_pool` \| (.*) \|$", README, re.MULTILINE)
-    forward, backward, narrow_forward, narrow_backward = row.split(" | ")
-    assert f"take {forward} times as long forward and {backward} backward, in" in home
-    assert f"bfloat16 {narrow_forward} and {narrow_backward} times" in home
     calls = json.loads(str(np.load(GOLDEN)["calls"]))["calls"]
-    assert f"for {len(calls)} calls" in home
+    assert f"for {len(calls)} calls" in words("docs/index.md")
 
 
 def test_the_changelog_has_the_version():

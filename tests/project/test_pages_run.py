@@ -83,10 +83,8 @@ def test_the_page_on_sharding():
     run_python("-c", code, cwd=FOLDER, env=environment)
 
 
-@pytest.mark.parametrize("end", ["## In Equinox", *slow(None)], ids=["beginning", "all"])
-def test_the_readme(run, end):
-    """Up to the section on other libraries, whose imports take long, and all of it."""
-    run(README[: README.index(end) if end else None])
+def test_the_readme(run):
+    run(README)
 
 
 @pytest.mark.parametrize(
