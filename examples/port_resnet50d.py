@@ -1,8 +1,8 @@
-"""Ports timm's resnet50d to Flax, weights included, and compares its logits with PyTorch's.
+"""Ports timm's resnet50d to Flax, with its weights, and compares the logits with PyTorch's.
 
-The shortcuts of this network average 2x2 pixels with `ceil_mode=True, count_include_pad=False`, so
-that images of odd sizes, and of a single pixel, work. docs/migration/resnet50d.md explains the port
-step by step. PyTorch and timm are needed only to run this script, not to import it:
+The shortcuts of this network average 2x2 pixels with `ceil_mode=True, count_include_pad=False`. So
+it takes images of odd sizes, and small ones. docs/migration/resnet50d.md explains the port step by
+step. PyTorch and timm are needed to run this script, but not to import it:
 
     pip install torch timm
     python examples/port_resnet50d.py [--pretrained] [--sizes 224x224 225x193 32x32]
@@ -27,9 +27,15 @@ SHAPE = "{:>9}  {:>16}  {:>14}"
 
 
 def conv(features: int, kernel: int, name: str, stride: int = 1) -> nn.Conv:
-    """A convolution without bias. Flax's "SAME" would pad even sizes differently from PyTorch."""
-    window = {"strides": (stride, stride), "padding": kernel // 2}
-    return nn.Conv(features, (kernel, kernel), **window, use_bias=False, name=name)
+    """A convolution with PyTorch's padding, from which "SAME" differs."""
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=(stride, stride),
+        padding=kernel // 2,
+        use_bias=False,
+        name=name,
+    )
 
 
 def norm(name: str, train: bool) -> nn.BatchNorm:
@@ -38,7 +44,7 @@ def norm(name: str, train: bool) -> nn.BatchNorm:
 
 
 class Stem(nn.Module):
-    """Three convolutions of 3x3. Their names are those in PyTorch's `Sequential`: numbers."""
+    """Three convolutions, with PyTorch's numbers for names."""
 
     width: int
 
@@ -51,7 +57,7 @@ class Stem(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """The shortcut of a ResNet-D: a pool with the stride, then a 1x1 convolution without one."""
+    """The shortcut of a ResNet-D: the stride is the pool's."""
 
     features: int
     stride: int
@@ -60,13 +66,18 @@ class Shortcut(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Brings the block's input to the shape of the convolutions' output."""
         if self.stride > 1:
-            pool = {"ceil_mode": True, "count_include_pad": False, "data_format": "channels_last"}
-            x = jaxpool.AvgPool2d(2, self.stride, **pool)(x)
+            x = jaxpool.AvgPool2d(
+                2,
+                self.stride,
+                ceil_mode=True,
+                count_include_pad=False,
+                data_format="channels_last",
+            )(x)
         return norm("2", train)(conv(self.features, 1, "1")(x))
 
 
 class Bottleneck(nn.Module):
-    """A residual block: a 1x1, a 3x3 and a 1x1 convolution; the last one widens by four."""
+    """A residual block of three convolutions: 1x1, 3x3 and 1x1."""
 
     features: int
     stride: int
@@ -74,16 +85,17 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Adds the convolutions' output to the input, or to its shortcut."""
-        y = nn.relu(norm("bn1", train)(conv(self.features, 1, "conv1")(x)))
-        y = nn.relu(norm("bn2", train)(conv(self.features, 3, "conv2", self.stride)(y)))
-        y = norm("bn3", train)(conv(4 * self.features, 1, "conv3")(y))
+        width, stride = self.features, self.stride
+        y = nn.relu(norm("bn1", train)(conv(width, 1, "conv1")(x)))
+        y = nn.relu(norm("bn2", train)(conv(width, 3, "conv2", stride)(y)))
+        y = norm("bn3", train)(conv(4 * width, 1, "conv3")(y))
         if x.shape != y.shape:
-            x = Shortcut(4 * self.features, self.stride, name="downsample")(x, train)
+            x = Shortcut(4 * width, stride, name="downsample")(x, train)
         return nn.relu(x + y)
 
 
 class Stage(nn.Module):
-    """Blocks at one size of the image."""
+    """The blocks at one size of the image."""
 
     depth: int
     features: int
@@ -91,14 +103,15 @@ class Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Only the first block has a stride."""
+        """The first block has the stride."""
         for i in range(self.depth):
-            x = Bottleneck(self.features, self.stride if i == 0 else 1, name=str(i))(x, train)
+            stride = self.stride if i == 0 else 1
+            x = Bottleneck(self.features, stride, name=str(i))(x, train)
         return x
 
 
 class ResNetD(nn.Module):
-    """The network, a resnet50d by default. Each module has the name that it has in timm."""
+    """The network, by default a resnet50d. Modules have their names in timm."""
 
     depths: Sequence[int] = (3, 4, 6, 3)
     channels: Sequence[int] = (64, 128, 256, 512)
@@ -108,18 +121,21 @@ class ResNetD(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Maps images (batch, height, width, 3) to logits (batch, classes)."""
-        x = nn.relu(norm("bn1", train)(Stem(self.stem_width, name="conv1")(x, train)))
+        x = Stem(self.stem_width, name="conv1")(x, train)
+        x = nn.relu(norm("bn1", train)(x))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-        for i, (depth, features) in enumerate(zip(self.depths, self.channels, strict=True)):
-            x = Stage(depth, features, 1 if i == 0 else 2, name=f"layer{i + 1}")(x, train)
+        for i, depth in enumerate(self.depths):
+            stride = 1 if i == 0 else 2
+            stage = Stage(depth, self.channels[i], stride, name=f"layer{i + 1}")
+            x = stage(x, train)
         x = jaxpool.AdaptiveAvgPool2d(1, data_format="channels_last")(x)
         return nn.Dense(self.classes, name="fc")(x.reshape(len(x), -1))
 
 
 def convert(state: Mapping[str, ArrayLike]) -> dict[str, Any]:
-    """Flax's variables from a PyTorch state dict of convolutions, batch norms and linear layers."""
+    """Flax's variables from a PyTorch state dict."""
     renamed = {
-        "weight": ("params", "scale"),
+        "weight": ("params", "scale"),  # of a batch norm
         "running_mean": ("batch_stats", "mean"),
         "running_var": ("batch_stats", "var"),
     }
@@ -129,7 +145,7 @@ def convert(state: Mapping[str, ArrayLike]) -> dict[str, Any]:
         if name == "num_batches_tracked":  # Flax does not count them
             continue
         value = np.asarray(tensor).copy()  # PyTorch trains in place
-        if value.ndim > 1:  # (out, in, height, width) to (height, width, in, out); Linear likewise
+        if value.ndim > 1:  # (out, in, height, width) or (out, in)
             collection, name = "params", "kernel"
             value = value.transpose(*range(2, value.ndim), 1, 0)
         else:
@@ -141,9 +157,12 @@ def convert(state: Mapping[str, ArrayLike]) -> dict[str, Any]:
     return variables
 
 
-def random_state(shapes: Mapping[str, Sequence[int]], seed: int) -> dict[str, np.ndarray]:
-    """Weights and statistics of these shapes, none of them a 0 or 1 that would hide a mistake."""
-    rng = np.random.RandomState(seed)  # its numbers are the same in every version of NumPy
+def random_state(
+    shapes: Mapping[str, Sequence[int]],
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Weights and statistics, none a 0 or 1 that would hide a mistake."""
+    rng = np.random.RandomState(seed)  # the same in every version of NumPy
     state = {}
     for path, shape in shapes.items():
         name = path.split(".")[-1]
@@ -174,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     if not options.pretrained:
         shapes = {path: tensor.shape for path, tensor in theirs.state_dict().items()}
         state = random_state(shapes, options.seed)
-        theirs.load_state_dict({path: torch.tensor(value) for path, value in state.items()}, False)
+        theirs.load_state_dict(jax.tree.map(torch.tensor, state), strict=False)
     variables = convert(theirs.state_dict())
     ours = jax.jit(partial(ResNetD().apply, variables))
 

@@ -4,6 +4,7 @@ They are those of golden/make_torch_resnet.py, so that no test needs PyTorch.
 """
 
 import json
+import re
 import sys
 from importlib.util import find_spec
 from types import ModuleType
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import FOLDER, ROOT
+from pages import FOLDER, PAGES, ROOT
 from processes import run_python
 
 EXAMPLE = ROOT / "examples" / "port_resnet50d.py"
@@ -82,3 +83,34 @@ def test_the_whole_network(tmp_path):
     for _, largest, apart in rows:
         assert float(largest) > 1
         assert float(apart) < 1e-4
+
+
+MISTAKES = {  # as the page names them, and the change of the example that makes them
+    "the pool divides by the whole window where it overhangs": (
+        "count_include_pad=False",
+        "divisor_override=4",
+    ),
+    'convolutions padded by `"SAME"`': ("padding=kernel // 2", 'padding="SAME"'),
+    '`max_pool` padded by `"SAME"`': ("((1, 1), (1, 1))", '"SAME"'),
+    "height and width of the kernels exchanged": (
+        "range(2, value.ndim)",
+        "(2, 3)[: value.ndim - 2][::-1]",
+    ),
+    "`epsilon=1e-6` in the batch norms": ("epsilon=1e-5", "epsilon=1e-6"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_as_large_as_the_page_says(mistake):
+    """So the numbers of PyTorch would notice them."""
+    page = PAGES["docs/migration/resnet50d.md"]
+    rows = dict(re.findall(r"^\| (.+?) \| ([\d.e-]+ \| [\d.e-]+) \|$", page, re.MULTILINE))
+    assert rows.keys() == MISTAKES.keys()
+    example = load(*MISTAKES[mistake])
+    for size, said in zip(("32x32", "35x66"), rows[mistake].split(" | "), strict=True):
+        measured = difference(example, size)
+        if float(said) > 1e-6:
+            assert measured == pytest.approx(float(said), rel=0.1)
+        else:
+            assert measured < 1e-6
