@@ -5,6 +5,7 @@ import re
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 from pages import PAGES, ROOT, assert_is_chart, python_in
 from processes import run_python
 
@@ -42,7 +43,10 @@ def assert_same(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("row", rows("SciPy"), ids=lambda row: row[2])
+BORDERS = rows("SciPy")
+
+
+@pytest.mark.parametrize("row", [*BORDERS[:2], *slow(*BORDERS[2:])], ids=lambda row: row[2])
 @pytest.mark.parametrize("library", ["scipy.ndimage", "cv2"])
 def test_borders_of_a_box_filter(row, library):
     theirs = pytest.importorskip(library)
