@@ -83,17 +83,19 @@ def test_borders_without_pad(size):
         assert_same(jaxpool.avg_pool2d(image[None], size, 1, "SAME")[0], zeros)
 
 
-@pytest.mark.parametrize("row", rows("xarray"), ids=lambda row: row[0])
+XARRAY = rows("xarray")
+
+
+@pytest.mark.parametrize("row", XARRAY, ids=lambda row: row[0])
 def test_a_row_of_xarray(row):
     xarray = pytest.importorskip("xarray")
     theirs, ours = row
     uneven = "boundary" in theirs or "rolling" in theirs
     x = random((7, 10) if uneven else (6, 9), missing=0.6)
     da = xarray.DataArray(x, dims=("y", "x"))
-    names = {**vars(jaxpool), "valid_pool": recipe("valid_pool"), "da": da}
-    if "blocks" in theirs:
-        (blocks,) = re.findall(r"^`blocks` is `(.*)`:", PAGE, re.MULTILINE)
-        names["blocks"] = eval(blocks, names)
+    names = {**vars(jaxpool), "np": np, "valid_pool": recipe("valid_pool"), "da": da}
+    if not uneven:
+        names |= {"mean": eval(XARRAY[0][0], names), "count": eval(XARRAY[3][0], names)}
     expected = eval(theirs, names)
     names |= {"x": x[None], "there": ~np.isnan(x[None])}
     assert_same(eval(ours, names)[0], expected)

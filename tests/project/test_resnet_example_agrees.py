@@ -1,6 +1,6 @@
-"""examples/port_resnet50d.py gives timm's logits, here those of a small network.
+"""examples/port_resnet50d.py gives timm's logits, here for a small network.
 
-They are those of golden/make_torch_resnet.py, so that no test needs PyTorch.
+golden/make_torch_resnet.py wrote them down, so most tests need neither PyTorch nor timm.
 """
 
 import json
@@ -21,6 +21,8 @@ EXAMPLE = ROOT / "examples" / "port_resnet50d.py"
 GOLDEN = np.load(FOLDER.parent / "golden" / "torch_resnet.npz")
 SHAPES = json.loads(str(GOLDEN["shapes"]))
 SMALL = {"depths": (1, 1, 1, 1), "channels": (16, 32, 64, 128), "stem_width": 8, "classes": 10}
+PAGE = PAGES["docs/migration/resnet50d.md"]
+needs_timm = pytest.mark.skipif(not find_spec("timm"), reason="timm is not installed")
 SIZES = ["32x32", "16x9", "35x66"]
 
 
@@ -72,18 +74,28 @@ def test_a_step_of_training():
     np.testing.assert_allclose(mean, GOLDEN["mean"], atol=1e-6)
 
 
+@needs_timm
 @pytest.mark.slow
 def test_the_whole_network(tmp_path):
     """Logits equal PyTorch's to 1e-4 at each size of the page."""
-    for package in ("timm", "torch"):
-        if not find_spec(package):
-            pytest.skip(f"{package} is not installed")
     printed = run_python(EXAMPLE, cwd=tmp_path).splitlines()
     rows = [line.split() for line in printed[1:]]
     assert [size for size, _, _ in rows] == ["224x224", "225x193", "32x32"]
     for _, largest, apart in rows:
         assert float(largest) > 1
         assert float(apart) < 1e-4
+
+
+@needs_timm
+def test_commands_of_the_page(tmp_path):
+    """The pool is printed as the page has it, and weights may pass through a file."""
+    printing, saving = re.findall(r"^python - << END\n(.*?)^END$", PAGE, re.MULTILINE | re.DOTALL)
+    assert f"```text\n{run_python('-c', printing)}```" in PAGE
+    run_python("-c", saving.replace("pretrained=True", "pretrained=False"), cwd=tmp_path)
+    example = load()
+    variables = example.convert(np.load(tmp_path / "resnet50d.npz"))
+    initial = jax.eval_shape(example.ResNetD().init, jax.random.key(0), images("32x32"))
+    assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, initial)
 
 
 MISTAKES = {  # as the page names them, and the change of the example that makes them
@@ -105,8 +117,7 @@ MISTAKES = {  # as the page names them, and the change of the example that makes
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_as_large_as_the_page_says(mistake):
     """So the numbers of PyTorch would notice them."""
-    page = PAGES["docs/migration/resnet50d.md"]
-    rows = dict(re.findall(r"^\| (.+?) \| ([\d.e-]+ \| [\d.e-]+) \|$", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| (.+?) \| ([\d.e-]+ \| [\d.e-]+) \|$", PAGE, re.MULTILINE))
     assert rows.keys() == MISTAKES.keys()
     example = load(*MISTAKES[mistake])
     for size, said in zip(("32x32", "35x66"), rows[mistake].split(" | "), strict=True):
