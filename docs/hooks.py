@@ -2,10 +2,12 @@
 
 Drawings take the place of the blocks that ask for them, and sections of the repository's files the
 place of the lines that name them: `--8<-- "README.md:masks"` is what stands in README.md between
-`<!-- --8<-- [start:masks] -->` and `<!-- --8<-- [end:masks] -->`. Links to files of the repository
-become links to the pages that show them, so that they are right in both places.
+`<!-- --8<-- [start:masks] -->` and `<!-- --8<-- [end:masks] -->`. Of a Python file a section is one
+function or class, by its name. Links to files of the repository become links to the pages that show
+them, so that they are right in both places.
 """
 
+import ast
 import posixpath
 import re
 import textwrap
@@ -62,10 +64,13 @@ def include(markdown: str, page: str) -> str:
     def included(match: re.Match[str]) -> str:
         indent, name, section = match.groups()
         text = (ROOT / name).read_text()
-        if section:
+        code = name.endswith(".py")
+        if section and code:
+            (node,) = (n for n in ast.parse(text).body if getattr(n, "name", "") == section)
+            text = f"{ast.get_source_segment(text, node)}\n"
+        elif section:
             _, text = text.split(f"<!-- --8<-- [start:{section}] -->\n")
             text, _ = text.split(f"<!-- --8<-- [end:{section}] -->\n")
-        code = name.endswith(".py")
         text = f"```python\n{text}```" if code else relink(text, name, page)
         return textwrap.indent(text.rstrip("\n"), indent)
 

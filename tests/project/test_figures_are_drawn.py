@@ -50,7 +50,7 @@ def test_a_library_that_is_missing_is_left_out(tmp_path, monkeypatch):
     assert f">{first.name}<" not in (tmp_path / "errors.svg").read_text()
 
 
-@pytest.mark.parametrize("name", ["numerics", "performance", "masks"])
+@pytest.mark.parametrize("name", ["numerics", "performance", "masks", "recipes"])
 def test_every_picture_is_described_and_there(name):
     pictures = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)(\{[^}]*\})?", PAGES[f"docs/{name}.md"])
     assert pictures
@@ -60,6 +60,6 @@ def test_every_picture_is_described_and_there(name):
         assert (".chart" in attributes) == target.endswith(".svg")
 
 
-@pytest.mark.parametrize("name", ["masks_sensor.svg", "errors.svg"])
+@pytest.mark.parametrize("name", ["masks_sensor.svg", "recipes_borders.svg", "errors.svg"])
 def test_charts_survive_being_inverted(name):
     assert_is_chart(IMAGES / name)
