@@ -35,4 +35,4 @@ __all__ = [
     "pool_strips",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -64,4 +64,4 @@ def test_figures_on_the_first_page():
 
 
 def test_the_changelog_has_the_version():
-    assert f"## [{jaxpool.__version__}]" in PAGES["CHANGELOG.md"]
+    assert f"\n## {jaxpool.__version__} - 20" in PAGES["CHANGELOG.md"]

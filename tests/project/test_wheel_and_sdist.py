@@ -1,5 +1,6 @@
 """The wheel and the sdist hold what they should, and nothing else."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,11 +9,13 @@ import zipfile
 from importlib.metadata import PathDistribution
 
 import pytest
-from pages import ROOT
+from pages import README, ROOT, python_in
 
 import jaxpool
+from hatch_build import described
 
 NAME = f"jaxpool-{jaxpool.__version__}"
+OF_THE_HOST = (".ci/", ".github/", ".pre-commit-config.yaml")  # of no use without the repository
 STRAYS = [".env", "build/a.py", "docs/a.txt", "jaxpool/a.txt", "notes.md", "tests/a.png"]
 
 
@@ -52,7 +55,7 @@ def test_one_wheel_and_one_sdist(built):
 def test_the_sdist_holds_what_git_tracks_but_for_ci(built, tracked):
     with tarfile.open(built / f"{NAME}.tar.gz") as sdist:
         names = sdist.getnames()
-    expected = {name for name in tracked if not name.startswith(".ci/")} | {"PKG-INFO"}
+    expected = {name for name in tracked if not name.startswith(OF_THE_HOST)} | {"PKG-INFO"}
     assert sorted(names) == sorted(f"{NAME}/{name}" for name in expected)
 
 
@@ -77,3 +80,18 @@ def test_metadata(built):
     assert wheel.metadata["Requires-Python"] == ">=3.11"
     assert wheel.metadata["License-Expression"] == "Apache-2.0"
     assert wheel.metadata["License-File"] == "LICENSE"
+    assert wheel.metadata["Description-Content-Type"] == "text/markdown"
+    description = wheel.metadata.get_payload() or wheel.metadata["Description"]
+    assert python_in(description) == python_in(README)
+    targets = re.findall(r"\]\(([^)]+)\)", description)
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
+
+
+def test_links_of_the_description():
+    readme = "[a](docs/a.md#b) ![c\nd](docs/c.webp) [e](https://e.org) [f](#g)"
+    assert described(readme, None) == "a  [e](https://e.org) [f](#g)"
+    assert described(readme, "https://s.org") == (
+        "[a](https://s.org/blob/HEAD/docs/a.md#b) ![c\nd](https://s.org/raw/HEAD/docs/c.webp) "
+        "[e](https://e.org) [f](#g)"
+    )
