@@ -118,9 +118,13 @@ def _divide(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> jax.Array:
-    """`total` divided by `divisor_override`, or by how many elements of each window count."""
+    """`total` divided by `divisor_override`, or by how many elements of each window count.
+
+    It is multiplied by the reciprocal. XLA turns some divisions into that and leaves others, which
+    round otherwise, so that an image of a batch would not have the bits that it has alone.
+    """
     if divisor_override is not None:
-        return total / np.asarray(divisor_override, total.dtype)
+        return total * (1 / np.asarray(divisor_override, total.dtype))
     if where is None:
         divisor, may_be_empty = _count(total, spans, count_include_pad)
     else:
@@ -135,8 +139,8 @@ def _divide(
     if may_be_empty:  # total / 0 would do for the value, but not for the tangent, which is 0
         divisor = jnp.asarray(divisor)
         # 0 / 0 is the NaN, for jax_debug_nans reports a constant one where nothing is empty.
-        return jnp.where(divisor == 0, 0 / divisor, total / divisor)
-    return total / divisor
+        return jnp.where(divisor == 0, 0 / divisor, total * (1 / divisor))
+    return total * (1 / divisor)
 
 
 def _count(

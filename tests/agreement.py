@@ -84,8 +84,8 @@ def _expected(call, derivatives, x, tangent, cotangent, where):
     """What each result is, what the oracle says of it, and how near it must be."""
     everywhere = np.ones(x.shape, bool) if where is None else where
     value, _ = oracle.masked_pool(x, everywhere, cotangent, call.config)
-    # Sums of whole numbers are exact. The division rounds, twice where XLA multiplies by the
-    # reciprocal; then a 16-bit result is rounded.
+    # Sums of whole numbers are exact. The reciprocal and the product with it round; then a 16-bit
+    # result is rounded.
     half = jnp.finfo(call.dtype).eps / 2
     once = {"rtol": 1.01 * (half if half > 1e-6 else 2 * half), "atol": 0}
     summed = {"rtol": max(1.01 * half, 1e-5), "atol": 1e-6}

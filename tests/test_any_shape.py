@@ -1,6 +1,7 @@
 """Arrays of any shape: no images, many channels, any rank, axes shorter than the windows."""
 
 import itertools
+import os
 from functools import partial
 
 import jax
@@ -80,3 +81,23 @@ def test_windows_steps_and_gaps_beyond_the_input():
     drawn = list(far_configs())
     assert len(drawn) > 150
     assert_agree([Call(config) for config in drawn], derivatives=False)
+
+
+def free_gigabytes():
+    """Memory that nobody uses; 0 where the system does not say."""
+    if "SC_AVPHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return 0
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(free_gigabytes() < 8, reason="takes 5 GB")
+def test_more_than_2_to_the_31_elements():
+    """The largest index is past what an int32 holds."""
+    x = np.zeros((1, 2**15, 2**16 + 2), np.uint8)
+    x[0, -1, -1] = 4
+    pooled = np.asarray(jaxpool.avg_pool2d(x, 2))
+    assert x.size > 2**31
+    assert pooled.shape == (1, 2**14, 2**15 + 1)
+    assert pooled[0, -1, -1] == 1
+    assert np.count_nonzero(pooled) == 1

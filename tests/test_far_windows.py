@@ -85,6 +85,11 @@ def test_masks(include):
     np.testing.assert_allclose(pooled, [[8 / (MOST - 2 if include else 2)] * 3], rtol=1e-6)
 
 
+def test_divisors_past_64_bits():
+    pooled = jaxpool.avg_pool3d(np.ones((1, 1, 2, 3), np.float32), MOST, 1, MOST // 2)
+    np.testing.assert_allclose(pooled, np.full((1, 2, 3, 4), 6 / MOST**3), rtol=1e-6)
+
+
 def test_the_program_does_not_grow_with_the_window():
     """Neither what it computes nor what it reads and writes."""
 

@@ -33,7 +33,7 @@ def test_values(config):
 
 @pytest.mark.parametrize("config", slow_but(CASES[1::4], "same_lower"))
 def test_values_under_a_mask(config):
-    """Which is an argument: by a constant XLA may divide in another way."""
+    """Which is an argument: with a constant one XLA may add in another way."""
     x = normal(config.shape())
     where = np.random.default_rng(0).random(x.shape) < 0.9
 
@@ -43,6 +43,23 @@ def test_values_under_a_mask(config):
     expected = f(x, where)
     assert_same_bits(jax.jit(f)(x, where), expected)
     assert_same_bits(jax.jit(jax.vmap(f))(x, where), expected)
+
+
+@pytest.mark.parametrize("count_include_pad", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_divisors_that_are_as_large_as_an_image(masked, count_include_pad):
+    """By these XLA would divide, and multiply by the reciprocals of those that a batch shares."""
+    x = normal((3, 1, 60, 60))
+    one = np.random.default_rng(0).random((60, 60)) < 0.9 if masked else None
+
+    def f(x, where):
+        return jaxpool.avg_pool2d(x, 3, 1, 1, count_include_pad, where=where)
+
+    expected = f(x, one)
+    assert_same_bits(jnp.stack([f(image, one) for image in x]), expected)
+    assert_same_bits(jax.vmap(jax.jit(f), (0, None))(x, one), expected)
+    if masked:
+        assert_same_bits(f(x, np.broadcast_to(one, x.shape)), expected)
 
 
 @pytest.mark.parametrize("config", slow_but(CASES[::4], "same"))

@@ -1,7 +1,7 @@
 """Every value, and every derivative, is that of the definition.
 
-To the two roundings of one division: the inputs are small integers, whose sums are exact, and XLA
-may divide by a constant by multiplying by its reciprocal.
+To two roundings: the inputs are small integers, whose sums are exact, and these are multiplied by
+the reciprocal of the divisor.
 """
 
 import itertools
