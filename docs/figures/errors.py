@@ -1,10 +1,10 @@
 """Measures how far off averages are by rounding, library by library, and draws it.
 
 Each library averages the same numbers, drawn between 0 and 1 and rounded to the dtype, over
-windows of k x k: global pools, where the image is the window, and stride-1 windows
-over an image that is a little larger. An error is the distance from NumPy's float64 mean of the
-same numbers as a fraction of it; a figure is the mean error of many windows. A library that is not
-installed is left out.
+windows of k x k: global pools, where the image is the window, and stride-1 windows over an image
+that is a little larger. An error is the distance from NumPy's float64 mean of the same numbers as a
+fraction of it; a figure is the mean error of many windows. A library that is not installed is left
+out.
 
     python docs/figures/errors.py [--picture docs/images/errors.svg]
 """
