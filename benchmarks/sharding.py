@@ -68,10 +68,16 @@ class Row(NamedTuple):
     apart: float  # the largest difference from one device
 
 
-def with_neighbours(x: jax.Array, axis: int, name: str, low: int, high: int) -> jax.Array:
-    """`x` between the last `low` elements of the device before and the first `high` of the next.
+def with_neighbours(
+    x: jax.Array,
+    axis: int,
+    name: str,
+    low: int,
+    high: int,
+) -> jax.Array:
+    """`x` with `low` elements of the previous device and `high` of the next.
 
-    The first and the last device get zeros for what there isn't.
+    The first device has no previous one and the last no next: they get zeros.
     """
     last = lax.psum(1, name) - 1  # of the devices along the mesh axis `name`
     onward = [(i, i + 1) for i in range(last)]
@@ -86,15 +92,23 @@ def with_neighbours(x: jax.Array, axis: int, name: str, low: int, high: int) -> 
 
 
 def avg_pool_of_shards(
-    x: jax.Array, names: Sequence[str | None], kernel: int, stride: int, padding: int
+    x: jax.Array,
+    names: Sequence[str | None],
+    kernel: int,
+    stride: int,
+    padding: int,
 ) -> jax.Array:
-    """Inside `shard_map`, `avg_pool2d` of images whose spatial axes lie on mesh axes `names`."""
+    """Inside `shard_map`, `avg_pool2d` of images sharded over `names`.
+
+    These are the mesh axes of the image's axes, None where it is not sharded.
+    """
     pads = []
     for axis, name in enumerate(names, x.ndim - 2):
         if name is None:
             pads.append((padding, padding))
-        else:  # what the windows that begin in this shard read beyond it
-            x = with_neighbours(x, axis, name, padding, kernel - stride - padding)
+        else:  # the windows that start in this shard also read the borders
+            after = kernel - stride - padding
+            x = with_neighbours(x, axis, name, padding, after)
             pads.append((0, 0))
     return jaxpool.avg_pool2d(x, kernel, stride, pads)
 

@@ -1,9 +1,10 @@
-"""Average pooling for JAX and Flax: PyTorch's semantics, rounded correctly, fast.
+"""Average pooling for JAX and Flax: PyTorch's semantics, float32 accumulation, masks.
 
-Functions: `avg_pool1d`, `avg_pool2d` and `avg_pool3d` over windows of a fixed size, with their
-`pool_output_shape`, and `pool_strips` for images larger than memory; `adaptive_avg_pool1d`,
-`adaptive_avg_pool2d` and `adaptive_avg_pool3d` to a given output size. Flax Linen layers:
-`AvgPool2d`, `AdaptiveAvgPool2d` and so on; in `jaxpool.nnx` the same for Flax NNX.
+- `avg_pool1d`, `avg_pool2d` and `avg_pool3d` pool over windows of a fixed size.
+- `adaptive_avg_pool1d`, `adaptive_avg_pool2d` and `adaptive_avg_pool3d` pool to a given size.
+- `pool_output_shape` gives the shape of a result, `pool_strips` cuts images larger than memory.
+- `AvgPool2d`, `AdaptiveAvgPool2d` and so on are layers for Flax Linen; `jaxpool.nnx` has them for
+  Flax NNX.
 """
 
 from jaxpool._adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d

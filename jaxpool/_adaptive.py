@@ -33,28 +33,30 @@ def adaptive_avg_pool2d(
 ) -> jax.Array:
     """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool2d` does.
 
-    Output i of an axis of size n is the average of the elements from floor(i * n / size) to
-    ceil((i + 1) * n / size), the latter not included. Where `size` divides n these are tiles;
-    else neighbours may share an element, and where `size` is more than n, bins repeat.
+    On an axis of n elements, output i of m averages the elements from floor(i * n / m) up to,
+    but not including, ceil((i + 1) * n / m). If m divides n, these bins are tiles. Otherwise
+    neighbours may share an element, and if m is larger than n, an element may belong to
+    several bins.
 
     Args:
-      x: an array of shape (..., C, H, W), or (..., H, W, C) for "channels_last"; dtypes as in
+      x: an array of shape (..., C, H, W), or (..., H, W, C) for "channels_last"; for dtypes see
         `avg_pool2d`.
-      output_size: the size of the output in pixels, one int for all axes, or one for each with
-        None for an axis to be kept. 1 is global average pooling.
+      output_size: the number of outputs, one int for all axes, or one entry per axis, None to
+        keep the axis. 1 is global average pooling.
       data_format: "channels_first" or "channels_last".
-      where: booleans that broadcast against `x`, as in `avg_pool2d`; where False, an element
-        neither adds nor counts, whatever it holds, and gets no gradient.
+      where: booleans that broadcast against `x` and mark the valid elements, as in
+        `avg_pool2d`. Masked elements neither add nor count, may hold anything, and receive no
+        gradient.
 
     Returns:
-      The averages, of shape (..., C, *output_size) or (..., *output_size, C). A bin in which
-      nothing counts gives NaN, and passes no gradient on.
+      The averages, of shape (..., C, *output_size) or (..., *output_size, C). A bin without a
+      valid element gives NaN and passes no gradient on.
 
     Raises:
-      TypeError: if an argument is of a wrong type.
-      ValueError: if `output_size` is less than 1, `x` has too few axes or an empty spatial one,
-        or `where` does not broadcast. Under `jax.export` the size of an axis must be known,
-        unless its `output_size` is 1 or None.
+      TypeError: if an argument has a wrong type.
+      ValueError: if `output_size` is less than 1, `x` has too few axes or an empty spatial
+        axis, or `where` does not broadcast. Under `jax.export` the size of an axis must be
+        known, unless its `output_size` is 1 or None.
 
     Source: `torch.nn.functional.adaptive_avg_pool2d` of PyTorch.
 

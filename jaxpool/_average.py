@@ -23,7 +23,7 @@ def average(
 ) -> jax.Array:
     """Checks `x` and `where`, and averages as `pool` says."""
     if isinstance(x, np.ma.MaskedArray):
-        must = "be an array, and what is masked in it be passed as where=~mask"
+        must = "not be a masked array: pass its data, and its mask as where=~mask"
         caller.fail(TypeError, "x", must, _shown(x))
     if not isinstance(x, (jax.Array, np.ndarray)):
         caller.fail(TypeError, "x", "be a JAX or NumPy array", x)
@@ -32,10 +32,10 @@ def average(
     shown = _shown(x)
     is_number = jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
     if not is_number or (isinstance(x, np.ndarray) and x.real.dtype.itemsize > 8):
-        caller.fail(TypeError, "x", "hold numbers or booleans that JAX has", shown)
+        caller.fail(TypeError, "x", "hold numbers or booleans of a dtype of JAX", shown)
     layout = " in channels_last" if pool.channels_last else " in channels_first"
     if x.ndim <= ndim:
-        must = f"have at least {ndim + 1} axes, {ndim} of them spatial and one of channels"
+        must = f"have at least {ndim + 1} axes: {ndim} spatial and one of channels"
         caller.fail(ValueError, "x", must, shown, layout)
     sizes = x.shape[first_axis : first_axis + ndim]
     spans = lay(caller, pool.windows, sizes, first_axis, "x", shown, layout)
@@ -48,7 +48,7 @@ def average(
         if where.ndim > x.ndim or not all(n in (1, size) for n, size in lengths):
             must = f"broadcast against x of shape {x.shape}"
             if pool.channels_last:
-                must += ", a mask of the pixels having 1 for its channels"
+                must += ", with 1 for the channels in a mask of the pixels"
             caller.fail(ValueError, "where", must, _shown(where))
     if "jax2onnx" in sys.modules:
         import jaxpool._jax2onnx  # noqa: F401

@@ -62,7 +62,7 @@ class Layer:
     def __call__(
         self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
     ) -> jax.Array:
-        """Averages `x` where `where` is True; shapes and errors as in `jaxpool.avg_pool2d`."""
+        """Averages `x` where `where` is True; for shapes and errors see `jaxpool.avg_pool2d`."""
         caller, pool = self._parsed
         return average(caller, pool, x, where)
 
@@ -128,16 +128,16 @@ class AvgPool1d(_AvgPool):
 class AvgPool2d(_AvgPool):
     """Averages (..., C, H, W) over windows: `jaxpool.avg_pool2d` as a layer.
 
-    It has no parameters and no state, so it can also be called by itself. The fields are the
-    arguments of `jaxpool.avg_pool2d`, its `kernel` being named `kernel_size` as in PyTorch; they
-    are read-only. The call takes `x` and, if there is a mask, `where`.
+    It has no parameters and no state, so it can also be called outside of a model. The fields
+    are the arguments of `jaxpool.avg_pool2d`, except that `kernel` is `kernel_size`, as in
+    PyTorch. They are read-only. The call takes `x` and, for a mask, `where`.
 
-    Flax's convolutions are channels_last and the default here is channels_first, as in
-    PyTorch: between Flax's layers pass `data_format="channels_last"`.
+    Flax's convolutions are channels-last and the default here is "channels_first", as in
+    PyTorch. Between Flax's layers pass `data_format="channels_last"`.
 
     Raises:
-      TypeError, ValueError: when constructed, if an argument is wrong; when called, if `x` or
-        `where` does not suit. As `jaxpool.avg_pool2d` does.
+      TypeError, ValueError: as `jaxpool.avg_pool2d`; for arguments when constructed, for `x`
+        and `where` when called.
 
     Examples:
       >>> pool = AvgPool2d(3, 2, padding=1)
@@ -165,9 +165,9 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     """Averages (..., C, H, W) to a given size: `jaxpool.adaptive_avg_pool2d` as a layer.
 
-    The fields are the arguments of `jaxpool.adaptive_avg_pool2d`; the call takes `x` and, if
-    there is a mask, `where`. The rest is as in `AvgPool2d`: no parameters, the layout to be
-    given between Flax's layers, errors when constructed.
+    The fields are the arguments of `jaxpool.adaptive_avg_pool2d`. The call takes `x` and, for
+    a mask, `where`. As for `AvgPool2d`, there are no parameters, invalid arguments raise when
+    the layer is constructed, and between Flax's layers pass `data_format="channels_last"`.
 
     Examples:
       >>> AdaptiveAvgPool2d(1, data_format="channels_last")(jax.numpy.ones((8, 7, 7, 512))).shape

@@ -136,7 +136,7 @@ def lay(
             must = "have spatial sizes of at least 1"
             caller.fail(ValueError, argument, must, value, layout)
         if not is_known and isinstance(window, Bins) and window.outputs > 1:
-            must = f"have sizes that are known along axes that get {window.outputs} outputs"
+            must = f"have a known size along an axis with {window.outputs} outputs"
             caller.fail(ValueError, argument, must, value, layout)
         span = window.on(axis, size)
         spans.append(span)
@@ -194,7 +194,7 @@ def parse_ints(
     ints = [e for e in entries if not (or_none and e is None and is_sequence(value))]
     if not all(map(is_int, ints)):
         must = "be an int" if ndim == 1 else f"be an int or a sequence of {ndim} ints"
-        must += ", None for one to be kept" if or_none and ndim > 1 else ""
+        must += " (None to keep an axis)" if or_none and ndim > 1 else ""
         if any(hasattr(entry, "aval") for entry in entries):  # a JAX array or tracer
             must += ", and static: known when jax.jit traces (see its static_argnames)"
         caller.fail(TypeError, argument, must, value)

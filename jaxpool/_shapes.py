@@ -26,22 +26,22 @@ def pool_output_shape(
     ceil_mode: bool = False,
     dilation: Ints = 1,
 ) -> tuple[int, ...]:
-    """The spatial shape of what `avg_pool1d`, `avg_pool2d` or `avg_pool3d` returns.
+    """The spatial shape of the result of `avg_pool1d`, `avg_pool2d` or `avg_pool3d`.
 
     Args:
       spatial_shape: the sizes of the input's spatial axes, one or more, without batch and
         channels; ints, or the symbolic dimensions of `jax.export`.
-      kernel: as in `avg_pool2d`, and so are the others.
-      stride: see there.
-      padding: see there.
-      ceil_mode: see there.
-      dilation: see there.
+      kernel: as in `avg_pool2d`.
+      stride: as in `avg_pool2d`.
+      padding: as in `avg_pool2d`.
+      ceil_mode: as in `avg_pool2d`.
+      dilation: as in `avg_pool2d`.
 
     Returns:
-      The number of windows along each axis.
+      The number of outputs along each axis.
 
     Raises:
-      TypeError, ValueError: as `avg_pool2d` does.
+      TypeError, ValueError: as `avg_pool2d`.
 
     Examples:
       >>> pool_output_shape((224, 224), 3, 2, 1)
@@ -55,7 +55,7 @@ def pool_output_shape(
 
 
 class Strip(NamedTuple):
-    """Neighbouring rows of a pool's output, and what they are pooled from: see `pool_strips`."""
+    """Neighbouring rows of a pool's output and their rows of the input: see `pool_strips`."""
 
     output: slice
     input: slice
@@ -74,26 +74,27 @@ def pool_strips(
 ) -> tuple[Strip, ...]:
     """Cuts a pool along its first spatial axis, for images that do not fit in memory.
 
-    To pool the rows `strip.input` with the padding `strip.padding`, and all else as given here,
-    gives the rows `strip.output` of the result, bit for bit in strips of two rows and more (but
-    see docs/numerics.md). Strips overlap in the input as windows do.
+    Pool the rows `strip.input` with the padding `strip.padding` and the other arguments as given
+    here. The result is the rows `strip.output` of the whole output, bit for bit in strips of at
+    least two rows (docs/numerics.md has the exceptions). Strips overlap in the input, as windows
+    do.
 
     Args:
       spatial_shape: the sizes of the input's spatial axes, without batch and channels.
-      rows: how many rows of the output a strip has, at least 1. The last strip may have fewer,
-        or one more, for a single row that is left joins the strip before it.
-      kernel: as in `avg_pool2d`, and so are the others.
-      stride: see there.
-      padding: see there.
-      ceil_mode: see there.
-      dilation: see there.
+      rows: the number of rows of the output in a strip, at least 1. The last strip may have
+        fewer, or one more, because a single remaining row joins the strip before it.
+      kernel: as in `avg_pool2d`.
+      stride: as in `avg_pool2d`.
+      padding: as in `avg_pool2d`.
+      ceil_mode: as in `avg_pool2d`.
+      dilation: as in `avg_pool2d`.
 
     Returns:
-      The strips, first to last, each with the slices `output` and `input` of the first spatial
+      The strips, first to last. Each has the slices `output` and `input` of the first spatial
       axis, and `padding`, a (low, high) pair per spatial axis.
 
     Raises:
-      TypeError, ValueError: as `avg_pool2d` does; if `rows` is not an int of at least 1.
+      TypeError, ValueError: as `avg_pool2d`, and if `rows` is not an int of at least 1.
 
     Examples:
       >>> image = jnp.arange(40.0).reshape(1, 8, 5)

@@ -52,7 +52,7 @@ def _in_auto_mode(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Arra
     """`f(x)`, its steps laid out by the compiler even where `x` is sharded over an explicit mesh.
 
     JAX has no rule there for what the steps do to a sharded axis. The result is sharded as `x`
-    is, but for axes that have become too short to divide. Older JAX has no such meshes.
+    is, except for axes that have become too short to divide. Older JAX has no such meshes.
     """
     sharding = jax.typeof(x).sharding if hasattr(jax.sharding, "auto_axes") else None
     if sharding is None or not any(sharding.spec):

@@ -1,7 +1,7 @@
 """The geometry of one axis: what windows a pool has, and where they lie on an axis of some size.
 
 Plain Python on static values. Sizes are ints or the symbolic dimensions of `jax.export`, so
-formulas over them use `+`, `-`, `*`, `//` and `%` alone and never compare.
+formulas over them use only `+`, `-`, `*`, `//` and `%`, and never compare.
 """
 
 from math import gcd

@@ -16,7 +16,7 @@ class _Layer(_layers.Layer, nn.Module):
         if isinstance(self.parent, int | str):  # Flax adds `parent` and `name` behind our own
             last = [field.name for field in fields(self) if not field.kw_only][-3]
             raise TypeError(
-                f"{type(self).__name__}: what comes after `{last}` must be given by name,"
+                f"{type(self).__name__}: arguments after `{last}` must be given by name,"
                 f" got {self.parent!r}"
             )
         self._prepare()
@@ -25,8 +25,8 @@ class _Layer(_layers.Layer, nn.Module):
     def __call__(
         self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
     ) -> jax.Array:
-        """Averages `x` where `where` is True; shapes and errors as in `jaxpool.avg_pool2d`."""
-        return super().__call__(x, where)  # Flax follows the calls of its own methods alone
+        """Averages `x` where `where` is True; for shapes and errors see `jaxpool.avg_pool2d`."""
+        return super().__call__(x, where)  # Flax follows only calls of its own methods
 
 
 class AvgPool1d(_layers.AvgPool1d, _Layer):

@@ -145,7 +145,7 @@ def test_the_rest_of_an_adaptive_call():
         jaxpool.adaptive_avg_pool2d(X[..., :0], 1)
     with pytest.raises(TypeError, match=r"^adaptive_avg_pool2d: `output_size` must .*static"):
         jax.jit(jaxpool.adaptive_avg_pool2d)(X, 2)
-    with pytest.raises(TypeError, match=r"what comes after `output_size` must be given by name"):
+    with pytest.raises(TypeError, match=r"arguments after `output_size` must be given by name"):
         jaxpool.AdaptiveAvgPool2d(2, "channels_last")
 
 
@@ -171,7 +171,7 @@ def test_where(name, call):
 
 
 def test_a_mask_of_the_pixels_without_their_channels():
-    message = r"x of shape \(2, 3, 8, 8\), a mask of the pixels having 1 for its channels.*\(2, 3\)"
+    message = r"x of shape \(2, 3, 8, 8\), with 1 for the channels in a mask.* got .*\(2, 3\)"
     with pytest.raises(ValueError, match=message):
         jaxpool.avg_pool2d(X, 2, data_format="channels_last", where=jnp.ones((2, 3), bool))
 
@@ -311,8 +311,8 @@ def test_messages_about_windows_word_for_word(options, message):
         (
             "adaptive_avg_pool2d",
             None,
-            "adaptive_avg_pool2d: `output_size` must be an int or a sequence of 2 ints, None for "
-            "one to be kept, got output_size=None",
+            "adaptive_avg_pool2d: `output_size` must be an int or a sequence of 2 ints (None to "
+            "keep an axis), got output_size=None",
         ),
     ],
 )
@@ -399,7 +399,7 @@ def test_spatial_shape(error, shape):
 def test_a_fifth_positional_argument_of_a_layer():
     """PyTorch has six; Flax would take the fifth for the parent module."""
     with pytest.raises(
-        TypeError, match=r"^AvgPool2d: what comes after `count_include_pad` must .* got False"
+        TypeError, match=r"^AvgPool2d: arguments after `count_include_pad` must .* got False"
     ):
         jaxpool.AvgPool2d(3, 2, 1, True, False)
     with pytest.raises(TypeError):

@@ -125,7 +125,7 @@ def test_global_and_kept_axes_of_any_size():
 
 @pytest.mark.parametrize("outputs", [2, 5])
 def test_other_bins_need_known_sizes(outputs):
-    message = "^adaptive_avg_pool2d: `x` must have sizes that are known along axes "
+    message = "^adaptive_avg_pool2d: `x` must have a known size along an axis "
     with pytest.raises(ValueError, match=f"{message}.* {outputs} outputs"):
         exported(lambda x: jaxpool.adaptive_avg_pool2d(x, outputs), "b, c, h, w")
 

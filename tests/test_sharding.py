@@ -140,7 +140,7 @@ def assert_shards_exchange_each_border_once(rows, pools):
 
 
 def assert_values_have_the_bits_of_one_device(rows):
-    """But for the sum over all of a sharded axis, which each device begins on its own."""
+    """Except for reductions over a whole sharded axis, which each device begins on its own."""
     forward = [row for row in rows if row.direction == "forward"]
     others = [row for row in forward if not sum(row.collectives[:-1])]
     assert len(others) == len(forward) - 3
@@ -155,7 +155,7 @@ def assert_a_mask_is_exchanged_as_its_image_is(rows):
 
 
 def assert_at_most_twice_as_many_as_one_reduce_window(rows, pools):
-    """But for windows that are summed in two steps, each of which has its exchanges."""
+    """Except for windows that are summed in two steps, each of which has its exchanges."""
     short = [row for row in rows if row.plain and not row.pool.startswith("k31")]
     assert len(short) == 2 * 5 * len(WINDOWS.keys() & {*pools} - {"k31 s1 p15"}) > 0
     assert [row for row in short if row.collectives[PERMUTE] > 2 * row.plain[PERMUTE]] == []

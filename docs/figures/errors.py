@@ -1,10 +1,10 @@
 """Measures how far off averages are by rounding, library by library, and draws it.
 
 Each library averages the same numbers, drawn between 0 and 1 and rounded to the dtype, over
-windows of k x k: global pools, where the image is the window, and windows that slide by one pixel
-over an image that is a little larger. An error is the distance from NumPy's float64 mean of the
-same numbers as a fraction of it; a figure is the mean error of many windows. A library that is not
-installed is left out.
+windows of k x k: global pools, where the image is the window, and stride-1 windows over an image
+that is a little larger. An error is the distance from NumPy's float64 mean of the same numbers as a
+fraction of it; a figure is the mean error of many windows. A library that is not installed is left
+out.
 
     python docs/figures/errors.py [--picture docs/images/errors.svg]
 """
@@ -139,7 +139,7 @@ def panel(axes: Axes, dtype: str, single: dict[str, Any], sliding: dict[str, Any
             style = {"markersize": 5, **library.style}
             axes.plot(*points(single[library.name]), **style, label=library.name)
         if library.pool is reduce_window:
-            label = "the two above, windows that slide"
+            label = "the two above, stride-1 windows"
             axes.plot(*points(sliding[library.name]), **SLIDING, label=label)
     axes.set(xscale="log", yscale="log", ylim=(1e-4, 2), ylabel="mean relative error")
     kernels = list(dict.fromkeys(k for _, k in single["jaxpool"]))
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     single, sliding = (measure_all(options.kernels, slides) for slides in (False, True))
     print(table("Mean relative error, global pools", single))
-    print(table("Mean relative error, windows that slide", sliding))
+    print(table("Mean relative error, stride-1 windows", sliding))
     draw(single, sliding, options.picture)
     print(f"saved {options.picture}")
 

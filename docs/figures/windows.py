@@ -1,4 +1,4 @@
-"""Draws windows from what jaxpool computes, as SVG: which cells they read, what they divide by.
+"""Draws windows from what jaxpool computes, as SVG: which elements they read, what they divide by.
 
 A page says what to draw in a fenced block; `DRAWINGS` has the function for each kind of block. The
 colours are those of docs/stylesheets/site.css, so that one drawing serves light and dark.
@@ -118,7 +118,7 @@ def draw_axis(size: int, **arguments: Any) -> str:
     padded = (
         f", with {windows.low} and {windows.high} of padding" if windows.low + windows.high else ""
     )
-    described = f"An axis of {size} cells{padded}. " + " ".join(words)
+    described = f"An axis of {size} elements{padded}. " + " ".join(words)
     return _svg(shapes, left + columns * CELL + right, height, described)
 
 
@@ -128,7 +128,7 @@ def _said(windows: Windows, output: int) -> str:
     cells = [str(c - windows.low) for c in columns if windows.place(c) == "input"]
     padding = sum(windows.place(c) == "padding" for c in columns)
     past = sum(windows.place(c) == "past" for c in columns)
-    read = ["cells " + ", ".join(cells)] if len(cells) > 1 else ["cell " + c for c in cells]
+    read = [f"element{'s' * (len(cells) > 1)} {', '.join(cells)}"] if cells else []
     read += [f"{padding} of padding"] if padding else []
     read += [f"{past} past the end"] if past else []
     divisor = windows.divisors[output]
@@ -167,7 +167,7 @@ def draw_steps(
         height = below - rows * CELL
         shapes.append(Shape("word", left, rows * CELL, columns * CELL, height, f"÷ {total}"))
         words.append(f"Output ({i}, {j}) is {result[i, j]:.3g}, a sum divided by {total}.")
-    described = f"An image of {x.shape[0]} by {x.shape[1]} cells. " + " ".join(words)
+    described = f"An image of {x.shape[0]} by {x.shape[1]} elements. " + " ".join(words)
     width = len(at) * panel - CELL
     return _svg(shapes, width, below + result.shape[0] * CELL, described)
 

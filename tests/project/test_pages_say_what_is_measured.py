@@ -125,7 +125,7 @@ def test_masks(tmp_path):
     assert f"the averages are off by {daily['missing as 0'][0]} degrees" in page
     assert f"With NaN, {daily['missing as NaN'][1]}% of them are NaN" in page
     degrees, lost = daily["where=measured"]
-    assert f"off by {degrees} degrees, and those {lost}% are lost" in page
+    assert f"off by {degrees} degrees, and {lost}% are lost" in page
 
 
 def test_additions_are_those_of_the_table():

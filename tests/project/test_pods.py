@@ -56,7 +56,7 @@ def test_8_chips():
 
 
 def assert_at_most_as_much_as_one_reduce_window(rows):
-    """But for twice the exchanges, and a quarter more memory."""
+    """Except for twice the exchanges, and a quarter more memory."""
     found = {row[:4]: row for row in rows}
     theirs = [row for row in rows if row.peer == YARDSTICK]
     assert len(theirs) == 2 * 2
