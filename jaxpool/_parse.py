@@ -193,8 +193,8 @@ def parse_ints(
     entries = tuple(value) if is_sequence(value) else (value,)
     ints = [e for e in entries if not (or_none and e is None and is_sequence(value))]
     if not all(map(is_int, ints)):
-        must = "be an int" if ndim == 1 else f"be an int or a sequence of {ndim} ints"
-        must += " (None to keep an axis)" if or_none and ndim > 1 else ""
+        must = "be an int" if ndim == 1 else f"be an int or {ndim} ints"
+        must += " (use None to keep an axis)" if or_none and ndim > 1 else ""
         if any(hasattr(entry, "aval") for entry in entries):  # a JAX array or tracer
             must += ", and static: known when jax.jit traces (see its static_argnames)"
         caller.fail(TypeError, argument, must, value)

@@ -16,7 +16,7 @@ class _Layer(_layers.Layer, nn.Module):
         if isinstance(self.parent, int | str):  # Flax adds `parent` and `name` behind our own
             last = [field.name for field in fields(self) if not field.kw_only][-3]
             raise TypeError(
-                f"{type(self).__name__}: arguments after `{last}` must be given by name,"
+                f"{type(self).__name__}: arguments after `{last}` are keyword-only,"
                 f" got {self.parent!r}"
             )
         self._prepare()
