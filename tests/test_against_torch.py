@@ -1,4 +1,4 @@
-"""PyTorch's numbers: values and gradients of the calls in golden/make_torch.py."""
+"""PyTorch's numbers: of the calls in golden/make_torch.py and, if it is installed, of others."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from against_torch import assert_agrees_with_torch
 from agreement import compiled
 from cases import slow
+from configs import raw_calls
 
 import jaxpool
 
@@ -49,3 +51,10 @@ def test_the_calls_cover_what_they_should():
             assert {a[option] for _, a in mine} == {True, False}
         assert {batched for batched, _ in mine} == {True, False}
         assert any("divisor_override" in a for _, a in mine) == (ndim > 1)
+
+
+@pytest.mark.parametrize(("number", "count"), [(0, 32), *slow((1, 500))])
+def test_random_calls(number, count):
+    """`python tests/soak.py --against torch` runs more of them."""
+    pytest.importorskip("torch")
+    assert_agrees_with_torch(raw_calls(number, count))
