@@ -49,7 +49,7 @@ def _has_no_channels(call):
     """Whether there are no channels, where PyTorch asks for some."""
     if _is_mean(call) or (call.is_adaptive and (call.ndim < 3 or len(call.shape) == 4)):
         return False
-    return call.shape[-1 - call.ndim] == 0
+    return call.shape[-1 if "data_format" in call.arguments else -1 - call.ndim] == 0
 
 
 def _has_batch_axes(call):

@@ -39,7 +39,8 @@ class RawCall(NamedTuple):
 
     @property
     def spatial(self):
-        return self.shape[len(self.shape) - self.ndim :]
+        end = len(self.shape) - ("data_format" in self.arguments)
+        return self.shape[end - self.ndim : end]
 
     @property
     def is_adaptive(self):
