@@ -36,6 +36,17 @@ def assert_agree(calls, *, derivatives=True, options=QUICKLY):
                 np.testing.assert_allclose(found, right, **tolerance, err_msg=message)
 
 
+def tolerances(dtype):
+    """How near a result that is rounded once must be, and a sum of rounded terms.
+
+    Sums of whole numbers are exact. The division rounds, twice where XLA multiplies by the
+    reciprocal; then a 16-bit result is rounded.
+    """
+    half = jnp.finfo(dtype).eps / 2
+    once = {"rtol": 1.01 * (half if half > 1e-6 else 2 * half), "atol": 0}
+    return once, {"rtol": max(1.01 * half, 1e-5), "atol": 1e-6}
+
+
 def one_program(calls, *, derivatives=True):
     """A function of the calls' arrays that gives the results of all of them."""
     evaluate = _results if derivatives else _value
@@ -84,11 +95,7 @@ def _expected(call, derivatives, x, tangent, cotangent, where):
     """What each result is, what the oracle says of it, and how near it must be."""
     everywhere = np.ones(x.shape, bool) if where is None else where
     value, _ = oracle.masked_pool(x, everywhere, cotangent, call.config)
-    # Sums of whole numbers are exact. The reciprocal and the product with it round; then a 16-bit
-    # result is rounded.
-    half = jnp.finfo(call.dtype).eps / 2
-    once = {"rtol": 1.01 * (half if half > 1e-6 else 2 * half), "atol": 0}
-    summed = {"rtol": max(1.01 * half, 1e-5), "atol": 1e-6}
+    once, summed = tolerances(call.dtype)
     if not derivatives:
         return (("value", value, once),)
     pushed, gradient = oracle.masked_pool(tangent, everywhere, cotangent, call.config)

@@ -23,6 +23,35 @@ class Call(NamedTuple):
     batch: tuple[int, ...] = (2,)
 
 
+class RawCall(NamedTuple):
+    """A function and its arguments as written, which it may refuse."""
+
+    function: str
+    shape: tuple[int, ...]
+    arguments: dict
+    dtype: str
+    specials: float
+    seed: int
+
+    @property
+    def ndim(self):
+        return int(self.function[-2])
+
+    @property
+    def spatial(self):
+        end = len(self.shape) - ("data_format" in self.arguments)
+        return self.shape[end - self.ndim : end]
+
+    @property
+    def is_adaptive(self):
+        return self.function.startswith("adaptive")
+
+    def entries(self, argument):
+        """All that is in an argument, or a zero if it is not given."""
+        value = self.arguments.get(argument)
+        return np.ravel(0 if value is None else value)
+
+
 def slow(*parameters):
     """The parameters, marked as slow."""
     return [

@@ -1,6 +1,9 @@
 """Random whole configurations, for the property tests and the soak."""
 
-from cases import Call
+import random
+
+import numpy as np
+from cases import Call, RawCall
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from oracle import Adaptive, Config
@@ -53,7 +56,7 @@ def calls():
 
 
 def random_calls(number, count):
-    """That many calls, the same for the same `number`, no two of them equal."""
+    """That many calls, the same for the same `number`."""
     drawn = []
 
     @seed(number)
@@ -71,6 +74,75 @@ def random_calls(number, count):
 
     draw()
     return drawn
+
+
+def raw_calls(number, count):
+    """The same calls as PyTorch can be told them, or with something that it or jaxpool refuses."""
+    calls = random_calls(number, count)
+    return [_raw(call, random.Random(f"{number} {i}")) for i, call in enumerate(calls)]
+
+
+def _raw(call, rng):
+    """The call without what jaxpool alone has; in each choice now and then something unusual."""
+
+    def mostly(usual, *others):
+        return rng.choice(others) if rng.random() < 0.02 else usual
+
+    def spelled(values):
+        values = tuple(values)
+        all_equal = len({*values}) == 1
+        right = [values, list(values), *([values[0], values[:1]] if all_equal else [])]
+        wrong = [values[:1], values + values[:1], (), [n and float(n) for n in values]]
+        return mostly(rng.choice(right), *wrong, *([] if None in values else [np.array(values)]))
+
+    config, ndim = call.config, call.config.ndim
+    batch = mostly(call.batch[:1], (2, *call.batch[:1]), (0,))
+    channels = mostly((mostly(3, 0),), ())
+    axes = [0] * ndim if rng.random() < 0.3 else range(ndim)
+    spatial = [mostly(config.spatial[axis], 0) for axis in axes]
+    dtype = call.dtype
+    if isinstance(config, Adaptive):
+        sizes = [config.output_size[axis] for axis in axes]
+        if ndim == 1:  # PyTorch has no None there
+            sizes = [mostly(sizes[0] or spatial[0], None)]
+        arguments = {"output_size": spelled([mostly(size, 0, -1) for size in sizes])}
+    else:
+        if ndim == 3 and rng.random() < 0.9:  # of which PyTorch takes less
+            spatial = [max(n, config.kernel[axis]) for n, axis in zip(spatial, axes, strict=True)]
+            dtype = "float32"
+        kernel = [mostly(config.kernel[axis], 0, -1, 2**31) for axis in axes]
+        stride = [mostly(config.stride[axis], 0, -1, 2**31) for axis in axes]
+        padding = [_equal_pads(config, axis) for axis in axes]
+        most = range(max(config.kernel) + 1)
+        padding = [mostly(rng.choice([*[pad] * 14, rng.choice(most)]), -1) for pad in padding]
+        pairs = tuple((pad, rng.choice(most)) for pad in padding)
+        names = "VALID", "SAME", "SAME_LOWER"
+        divisor = config.divisor_override if ndim > 1 else None  # PyTorch has none in 1-d
+        arguments = {
+            "kernel": spelled(kernel),
+            "stride": spelled(stride) if rng.random() < 0.8 else None,
+            "padding": mostly(spelled(padding), pairs, *names),
+            "count_include_pad": mostly(config.count_include_pad, 1, None),
+            "ceil_mode": mostly(config.ceil_mode, 1, None),
+            "divisor_override": mostly(divisor, 0, 7),
+            "dilation": mostly(1, 2, config.dilation),
+        }
+    shape = (*batch, *channels, *spatial)
+    if mostly(False, True):
+        arguments["where"] = np.ones((1,) * len(shape), bool)
+    if mostly(False, True):
+        shape, arguments["data_format"] = (*batch, *spatial, *channels), "channels_last"
+    integers = "int64", "int64", "int32", "uint8", "bool"
+    dtype = mostly(mostly(dtype, *integers), "complex64", "float8_e5m2")
+    return RawCall(config.function, shape, arguments, dtype, call.specials, call.seed)
+
+
+def _equal_pads(config, axis):
+    """Padding of at most half the kernel at both ends of an axis, which then holds a window."""
+    if config.padding == "VALID":
+        return 0
+    pads = config.padding[axis] if not isinstance(config.padding, str) else config.kernel
+    return min(max(pads), config.kernel[axis] // 2)
 
 
 @st.composite

@@ -1,13 +1,16 @@
-"""PyTorch's numbers: values and gradients of the calls in golden/make_torch.py."""
+"""PyTorch's numbers: of the calls in golden/make_torch.py and, if it is installed, of others."""
 
+import itertools
 import json
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from against_torch import assert_agrees_with_torch
 from agreement import compiled
 from cases import slow
+from configs import raw_calls
 
 import jaxpool
 
@@ -49,3 +52,28 @@ def test_the_calls_cover_what_they_should():
             assert {a[option] for _, a in mine} == {True, False}
         assert {batched for batched, _ in mine} == {True, False}
         assert any("divisor_override" in a for _, a in mine) == (ndim > 1)
+
+
+@pytest.mark.parametrize(("number", "count"), [(0, 32), *slow((1, 500))])
+def test_random_calls(number, count):
+    """`python tests/soak.py --against torch` runs more of them."""
+    pytest.importorskip("torch")
+    assert_agrees_with_torch(raw_calls(number, count))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", list(itertools.product([5, 6, 9], [4, 7, 8])))
+def test_same_padding_of_timm(size):
+    """Its padding counts, with and without `count_include_pad`."""
+    torch, layers = pytest.importorskip("torch"), pytest.importorskip("timm.layers")
+    options = list(itertools.product([1, 2, 3, 4, 5, 7], [1, 2, 3, 4], [False, True]))
+    x = np.random.default_rng(0).standard_normal((1, 2, *size), np.float32)
+
+    def everything(x):
+        same = {"padding": "SAME", "count_include_pad": True}
+        return [jaxpool.avg_pool2d(x, k, s, ceil_mode=ceil, **same) for k, s, ceil in options]
+
+    for (k, s, ceil), ours in zip(options, compiled(everything, x), strict=True):
+        for include in (True, False):
+            pool = layers.AvgPool2dSame(k, s, ceil_mode=ceil, count_include_pad=include)
+            np.testing.assert_allclose(ours, pool(torch.tensor(x)), rtol=1e-5, atol=1e-6)

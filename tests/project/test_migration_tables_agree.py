@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_torch import JAXPOOL_REFUSES, PYTORCH_REFUSES
 from cases import slow
 from pages import PAGES
 
@@ -82,3 +83,15 @@ def test_a_row_of_pytorch(theirs, layer, function):
     for result in results:
         first = jnp.moveaxis(result, -1, 1) if last and result.ndim > 2 else result
         np.testing.assert_allclose(first, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("peer", "table"), [("PyTorch", PYTORCH_REFUSES), ("jaxpool", JAXPOOL_REFUSES)]
+)
+def test_the_page_lists_what_is_refused(peer, table):
+    """The calls that PyTorch or jaxpool alone refuses, as the soak counts them."""
+    page = PAGES["docs/migration/pytorch.md"]
+    (rows,) = re.findall(
+        rf"^\| {peer} refuses \|.*\n\|---\|---\|\n((?:\|.*\n)+)", page, re.MULTILINE
+    )
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows.splitlines()] == [*table]
