@@ -39,8 +39,8 @@ def assert_agree(calls, *, derivatives=True, options=QUICKLY):
 def tolerances(dtype):
     """How near a result that is rounded once must be, and a sum of rounded terms.
 
-    Sums of whole numbers are exact. The division rounds, twice where XLA multiplies by the
-    reciprocal; then a 16-bit result is rounded.
+    Sums of whole numbers are exact. The reciprocal of the divisor and the product with it round;
+    then a 16-bit result is rounded.
     """
     half = jnp.finfo(dtype).eps / 2
     once = {"rtol": 1.01 * (half if half > 1e-6 else 2 * half), "atol": 0}
