@@ -203,12 +203,18 @@ def _check(divisors: np.ndarray, size: Sequence[int], arguments: dict[str, Any])
     np.testing.assert_allclose(averages * divisors, sums, rtol=1e-6)
 
 
+HATCH = (  # of padding that counts
+    '<pattern id="counted" width="6" height="6" patternUnits="userSpaceOnUse"'
+    ' patternTransform="rotate(45)"><path d="M0 0V6"/></pattern>'
+)
+
+
 def _svg(shapes: Sequence[Shape], width: float, height: float, described: str) -> str:
     """The picture of shapes, with a description for those who don't see it."""
     return (
         f'<svg class="windows" role="img" viewBox="-1 -1 {width + 2:g} {height + 2:g}"'
         f' style="max-width: {width + 2:g}px" aria-label="{escape(described)}">'
-        f"{''.join(_elements(shapes))}</svg>"
+        f"{HATCH}{''.join(_elements(shapes))}</svg>"
     )
 
 
