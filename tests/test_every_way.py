@@ -75,7 +75,7 @@ def takes(way, span):
     return way not in BINS and not span.is_identity
 
 
-@pytest.mark.parametrize("count", [32, *slow(96)])
+@pytest.mark.parametrize("count", [32, *slow(64)])
 @pytest.mark.parametrize("way", sorted(TAKES))
 def test_sums_along_an_axis(way, count):
     configs = []
@@ -112,7 +112,7 @@ def test_bins(way, count):
     agree(way, [configs[i] for i in chosen])
 
 
-@pytest.mark.parametrize("count", [32, *slow(128)])
+@pytest.mark.parametrize("count", [32, *slow(64)])
 @pytest.mark.parametrize("platform", [1, 2], ids=PLATFORMS[1:])
 def test_the_plans_of_other_platforms(platform, count, monkeypatch):
     """Values, tangents, gradients and their transposes, masked or not, in 16 and 32 bits."""

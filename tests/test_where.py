@@ -17,7 +17,7 @@ import jaxpool
 from jaxpool import adaptive_avg_pool2d, avg_pool1d, avg_pool2d
 
 
-@pytest.mark.parametrize("mask", [0.5, *slow(0.0, 0.1, 0.9, 1.0)])
+@pytest.mark.parametrize("mask", [0.5, *slow(0.0, 1.0)])
 def test_every_kind_of_call(mask):
     """Random ones are in `test_values`."""
     assert_agree([Call(case.values[0], mask=mask, seed=i) for i, case in enumerate(CASES)])

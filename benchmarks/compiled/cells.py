@@ -62,8 +62,8 @@ CELLS = POOLS + tuple(POOLS[i]._replace(block=block) for i in (1, 3) for block i
 QUICK_NAMES = (
     "8x64x128x128 k2 s2",
     "16x64x112x112 k3 s2 p1",
-    "16x128x28x28 k5 s1 p2",
     "32x512x7x7 k7 s7",
+    "32x128x56x56 k56 s56",
     "4x16x128x128 k31 s1 p15",
     "32x256x13x13 to6",
     "8x64x128x128 k8 s8 masked",
