@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.allocator import keep_memory, without_keeping
-from benchmarks.cells import CELLS, DIRECTIONS, DTYPES, LAYOUTS, QUICK, choose
+from benchmarks.cells import CELLS, DIRECTIONS, DTYPES, LAYOUTS, QUICK, choose, parser_of
 from benchmarks.compare import Effort, compare
 from benchmarks.extras import COMPILE, compiling, dispatch
 from benchmarks.goals import goals
@@ -26,20 +26,15 @@ FAULTING = CELLS[1]  # of which both figures are shown, with memory kept and wit
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, with those that `--quick` changes filled in."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        usage="%(prog)s [options]",
-        description=__doc__,
-        epilog="cells:\n" + "\n".join(f"  {cell.name}" for cell in CELLS),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks", __doc__, CELLS)
     add = parser.add_argument
     add("--quick", action="store_true", help="a few cells, short: about a minute")
     add("--cells", nargs="+", metavar="WORD", help="a word of their names, such as k3 or excl")
     add("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="PEER", help=_all(PEERS))
     for name, choices in (("--dtypes", DTYPES), ("--layouts", LAYOUTS)):
         add(name, nargs="+", choices=choices, default=choices, metavar="NAME", help=_all(choices))
-    add("--directions", nargs="+", choices=DIRECTIONS, metavar="NAME", help=_all(DIRECTIONS))
+    every = (*DIRECTIONS, "both")
+    add("--directions", nargs="+", choices=every, metavar="NAME", help=_all(every))
     add("--seconds", type=float, help="for each peer, cell and direction; 0.3 by default")
     add("--rounds", type=int, help="of turns that the peers take in that time; 7 by default")
     add("--patience", type=float, help="how many seconds one call may take; 3 by default")
@@ -50,10 +45,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
 
     quick = options.quick
-    options.cells = choose(options.cells, CELLS) if options.cells else QUICK if quick else CELLS
-    if not options.cells:
-        parser.error(f"--cells: no cell has such a word in its name\n\n{parser.epilog}")
-    options.directions = options.directions or (DIRECTIONS[:2] if quick else DIRECTIONS)
+    cells = QUICK if quick else CELLS
+    options.cells = choose(options.cells, CELLS, parser) if options.cells else cells
+    options.directions = options.directions or (DIRECTIONS if quick else every)
     default = Effort(0.03, 3, 1.0) if quick else Effort()
     chosen = {"seconds": options.seconds, "rounds": options.rounds, "patience": options.patience}
     options.effort = default._replace(**{k: v for k, v in chosen.items() if v is not None})

@@ -1,5 +1,6 @@
 """What is pooled: the cells of the benchmark, and the cases that each of them is measured in."""
 
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from math import prod
@@ -9,7 +10,7 @@ from jaxpool import pool_output_shape
 
 LAYOUTS = ("channels_first", "channels_last")
 DTYPES = ("float32", "bfloat16")
-DIRECTIONS = ("forward", "backward", "both")
+DIRECTIONS = ("forward", "backward")
 
 
 class Cell(NamedTuple):
@@ -167,10 +168,29 @@ GROUPS: dict[str, Callable[[Cell], bool]] = {
 SomeCell = TypeVar("SomeCell", bound=AnyCell)
 
 
-def choose(patterns: Sequence[str], cells: Sequence[SomeCell]) -> tuple[SomeCell, ...]:
-    """The cells with a word of their name among `patterns`, or a name that matches one."""
-    return tuple(
+def parser_of(module: str, about: str | None, cells: Sequence[AnyCell]) -> ArgumentParser:
+    """A parser for the command that is a module, without options yet; its help names the cells."""
+    return ArgumentParser(
+        prog=f"python -m {module}",
+        usage="%(prog)s [options]",
+        description=about,
+        epilog="cells:\n" + "\n".join(f"  {cell.name}" for cell in cells),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+
+
+def choose(
+    patterns: Sequence[str], cells: Sequence[SomeCell], parser: ArgumentParser
+) -> tuple[SomeCell, ...]:
+    """The cells with a word of their name among `patterns`, or a name that matches one.
+
+    If there are none, the parser ends the command, and says which cells there are.
+    """
+    chosen = tuple(
         cell
         for cell in cells
         if any(p in cell.name.split() or fnmatchcase(cell.name, p) for p in patterns)
     )
+    if not chosen:
+        parser.error(f"--cells: no cell has such a word in its name\n\n{parser.epilog}")
+    return chosen

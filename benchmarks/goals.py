@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from typing import NamedTuple
 
-from benchmarks.cells import CELLS, Cell
+from benchmarks.cells import CELLS, DIRECTIONS, Cell
 from benchmarks.extras import COMPILE
 from benchmarks.programs import COPY, JAX_PEERS, JAXPOOL
 from benchmarks.results import Run, Setting
@@ -138,7 +138,7 @@ def _programs(run: Run) -> Iterator[Goal]:
 
 
 def _settings(run: Run) -> list[Setting]:
-    return [setting for setting in run.settings if setting.direction != "both"]
+    return [setting for setting in run.settings if setting.direction in DIRECTIONS]
 
 
 def _words(setting: Setting) -> str:

@@ -27,15 +27,14 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.cells import DTYPES, LAYOUTS, choose
+from benchmarks.cells import choose, parser_of
 from benchmarks.compiled.cells import CELLS, Cell
 from benchmarks.compiled.pools import EVERYONE, JAXPOOL
 from benchmarks.compiled.programs import prepare
-from benchmarks.compiled.results import Key, Run
+from benchmarks.compiled.results import SETTINGS, Key, Run
 from benchmarks.report import number, table
 from benchmarks.results import Setting
 
-DIRECTIONS = ("forward", "backward")
 TORCH = "torch"
 PEERS = (*(name for name in EVERYONE if name != JAXPOOL), TORCH)
 WARM_UP, CALLS = 3, 20
@@ -65,18 +64,17 @@ class Times(Run):
 
 def measure(options: argparse.Namespace, run: Times) -> None:
     """Adds the times of all that the options ask for, cell by cell."""
-    settings = [Setting(*names) for names in product(DTYPES, LAYOUTS, DIRECTIONS)]
     peers = [JAXPOOL, *(peer for peer in options.peers if peer != TORCH)]
     for cell in tqdm(options.cells):
         programs = {}
-        for peer, setting in product(peers, settings):
+        for peer, setting in product(peers, SETTINGS):
             if program := prepare(peer, cell, setting):
                 key = Key(peer, cell.name, *setting)
                 programs[key] = jax.jit(program.function), program.arguments
         run.costs.update(_jax_times(programs))
     if TORCH in options.peers:  # with a profiler, and so a process, of its own
         with get_context("spawn").Pool(1) as pool:
-            run.costs.update(pool.apply(_torch_times, (options.cells, settings)))
+            run.costs.update(pool.apply(_torch_times, (options.cells, SETTINGS)))
 
 
 def _jax_times(programs: dict[Key, tuple[Any, tuple[Any, ...]]]) -> dict[Key, Time]:
@@ -222,20 +220,14 @@ def _versions() -> dict[str, str]:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, with cells filled in."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu",
-        usage="%(prog)s [options]",
-        description=__doc__,
-        epilog="cells:\n" + "\n".join(f"  {cell.name}" for cell in CELLS),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.gpu", __doc__, CELLS)
     add = parser.add_argument
     add("--cells", nargs="+", metavar="WORD", help="a word of their names, such as k3 or relu+pool")
     add("--peers", nargs="*", choices=PEERS, default=PEERS, metavar="PEER")
     add("--json", type=Path, metavar="FILE", help="write all times")
     add("--load", type=Path, metavar="FILE", help="take what --json wrote, and measure nothing")
     options = parser.parse_args(arguments)
-    options.cells = choose(options.cells, CELLS) if options.cells else CELLS
+    options.cells = choose(options.cells, CELLS, parser) if options.cells else CELLS
     return options
 
 

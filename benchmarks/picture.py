@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from benchmarks.cells import DIRECTIONS
 from benchmarks.results import Ratio, Setting
 
 # Told apart by shape and grey, so that the picture survives a black-and-white printer.
@@ -52,7 +53,7 @@ class Run(Protocol):
 
 def draw(run: Run, path: Path, caption: str = CAPTION, better: str = "faster") -> None:
     """Draws the ratios of `run`, forward and backward side by side, a line for each dtype."""
-    directions = [d for d in ("forward", "backward") if any(d in s for s in run.settings)]
+    directions = [d for d in DIRECTIONS if any(d in s for s in run.settings)]
     dtypes = list(dict.fromkeys(setting.dtype for setting in run.settings))
     lines = [(cell, dtype) for cell in (*run.cells, MEAN) for dtype in dtypes]
     height = 0.36 * len(lines) + 1.7

@@ -16,7 +16,7 @@ from time import perf_counter
 
 from tqdm import tqdm
 
-from benchmarks.cells import DTYPES, LAYOUTS, choose
+from benchmarks.cells import choose, parser_of
 from benchmarks.compiled.cells import CELLS, QUICK
 from benchmarks.compiled.check import difference, regressions
 from benchmarks.compiled.chips import CHIPS, versions
@@ -24,11 +24,10 @@ from benchmarks.compiled.compiler import Compiler
 from benchmarks.compiled.pools import JAXPOOL, PEERS
 from benchmarks.compiled.programs import prepare
 from benchmarks.compiled.report import report
-from benchmarks.compiled.results import Key, Run
+from benchmarks.compiled.results import SETTINGS, Key, Run
 from benchmarks.picture import draw
 from benchmarks.results import Setting
 
-DIRECTIONS = ("forward", "backward")
 QUICK_SETTINGS = (
     Setting("float32", "channels_last", "forward"),
     Setting("bfloat16", "channels_last", "backward"),
@@ -37,13 +36,7 @@ QUICK_SETTINGS = (
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, with cells and peers filled in."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.compiled",
-        usage="%(prog)s [options]",
-        description=__doc__,
-        epilog="cells:\n" + "\n".join(f"  {cell.name}" for cell in CELLS),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.compiled", __doc__, CELLS)
     add = parser.add_argument
     add("--chip", choices=CHIPS, default="v5e", help=f"of {', '.join(CHIPS)}; v5e by default")
     add("--quick", action="store_true", help="a few cells, each in two settings")
@@ -55,9 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--check", type=Path, metavar="FILE", help="exit with 1 if jaxpool is worse than there")
     options = parser.parse_args(arguments)
     cells = QUICK if options.quick else CELLS
-    options.cells = choose(options.cells, CELLS) if options.cells else cells
-    if not options.cells:
-        parser.error(f"--cells: no cell has such a word in its name\n\n{parser.epilog}")
+    options.cells = choose(options.cells, CELLS, parser) if options.cells else cells
     if options.peers is None:
         options.peers = () if options.check else PEERS
     return options
@@ -66,9 +57,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def compile_all(options: argparse.Namespace, run: Run) -> None:
     """Adds the costs of all that the options ask for to the run, behind a progress bar."""
     compiler = Compiler(run.chip)
-    settings = [Setting(*names) for names in product(DTYPES, LAYOUTS, DIRECTIONS)]
-    if options.quick:
-        settings = list(QUICK_SETTINGS)
+    settings = QUICK_SETTINGS if options.quick else SETTINGS
     for cell, setting in tqdm(list(product(options.cells, settings))):
         for peer in (JAXPOOL, *options.peers):
             key = Key(peer, cell.name, *setting)

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, ClassVar, NamedTuple
 
+from benchmarks.cells import DIRECTIONS, DTYPES, LAYOUTS
 from benchmarks.compiled.cells import CELLS, GROUPS
 from benchmarks.compiled.chips import CHIPS
 from benchmarks.compiled.compiler import Cost
@@ -13,6 +15,7 @@ from benchmarks.compiled.pools import JAXPOOL, YARDSTICK
 from benchmarks.results import Ratio, Setting
 
 BY_NAME = {cell.name: cell for cell in CELLS}
+SETTINGS = tuple(Setting(*names) for names in product(DTYPES, LAYOUTS, DIRECTIONS))
 
 
 class Key(NamedTuple):

@@ -7,6 +7,10 @@ from cases import slow
 from pages import ROOT
 from processes import run_python
 
+from benchmarks import __main__ as cpu
+from benchmarks import gpu
+from benchmarks.compiled import __main__ as compiled
+
 
 @pytest.mark.parametrize("dtypes", [["float32"], *slow(["float32", "bfloat16"])])
 def test_one_cell(tmp_path, dtypes):
@@ -21,3 +25,14 @@ def test_one_cell(tmp_path, dtypes):
     assert {r["dtype"] for r in content["results"]} == set(dtypes)
     assert content["goals"]
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("benchmark", [cpu, compiled, gpu], ids=["cpu", "compiled", "gpu"])
+def test_a_word_that_no_cell_has(benchmark, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.parse(["--cells", "k1000"])
+    said = capsys.readouterr().err
+    assert "--cells: no cell has such a word in its name" in said
+    assert f"\n  {benchmark.CELLS[0].name}\n" in said
+    chosen = benchmark.parse(["--cells", "k3", "1x8x512x512 *"]).cells
+    assert {cell.kernel for cell in chosen} >= {3, 127}
