@@ -31,8 +31,9 @@ from benchmarks.cells import choose, parser_of
 from benchmarks.compiled.cells import CELLS, Cell
 from benchmarks.compiled.pools import EVERYONE, JAXPOOL
 from benchmarks.compiled.programs import prepare
+from benchmarks.compiled.report import by_setting, headline
 from benchmarks.compiled.results import SETTINGS, Key, Run
-from benchmarks.report import number, table
+from benchmarks.report import number, paragraphs
 from benchmarks.results import Setting
 
 TORCH = "torch"
@@ -49,9 +50,14 @@ class Time(NamedTuple):
     microseconds: float
     kernels: int
 
+    @property
+    def figure(self) -> float:
+        """What ratios are of."""
+        return self.microseconds
+
 
 class Times(Run):
-    """The times of all programs; the GPU's name is among the versions."""
+    """The times of all programs; the GPU's name is the chip, and first among the versions."""
 
     cost = Time
 
@@ -187,35 +193,21 @@ def _torch_call(cell: Cell, setting: Setting) -> Callable[[], Any]:
     return partial(torch.autograd.grad, y, x, torch.randn_like(y), retain_graph=True)
 
 
-def report(run: Times) -> str:
-    """The headline, and a table for each setting."""
-    headline = [
-        [group, *(number(by_peer[p]) if p in by_peer else "-" for p in run.peers)]
-        for group, by_peer in run.headline.items()
-    ]
-    parts = [[run.about], table(TITLE, run.peers, headline)]
-    for setting in run.settings:
-        rows = [
-            [cell, *(_words(run.find(peer, cell, setting)) for peer in (JAXPOOL, *run.peers))]
-            for cell in run.cells
-            if run.find(JAXPOOL, cell, setting)
-        ]
-        title = f"{setting.direction}, {setting.dtype}, {setting.layout}: microseconds / kernels"
-        parts.append(table(title, [JAXPOOL, *run.peers], rows))
-    return "\n\n".join("\n".join(part) for part in parts)
+def report(run: Run) -> str:
+    """The whole report of times."""
+    costs = by_setting(run, _words, ": microseconds / kernels")
+    return paragraphs([[run.about], headline(run, TITLE), *costs])
 
 
-def _words(time: Time | None) -> str:
-    return f"{number(time.microseconds)} / {time.kernels}" if time else "-"
+def _words(time: Time) -> str:
+    return f"{number(time.microseconds)} / {time.kernels}"
 
 
 def _versions() -> dict[str, str]:
-    """The GPU, and what the times depend on besides."""
-    vendor, gpu = jax.devices("gpu")[0].device_kind.split(" ", 1)
+    """What the times depend on besides the GPU."""
     packages = ("jax", "jaxlib", "flax", "equinox", "keras", "torch")
     found = {package.metadata["Name"].lower(): package.version for package in distributions()}
-    versions = {name: found[name] for name in packages if name in found}
-    return {vendor: gpu, **versions}
+    return {name: found[name] for name in packages if name in found}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -241,7 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_command_buffer="
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        run = Times("h100", _versions())  # whose figure are microseconds
+        vendor, gpu = jax.devices("gpu")[0].device_kind.split(" ", 1)
+        run = Times(gpu, {vendor: gpu, **_versions()})
         measure(options, run)
     print(report(run))
     if options.json:

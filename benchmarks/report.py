@@ -53,7 +53,7 @@ def report(run: Run) -> str:
         list(reasons.lines()),
         _goals(run),
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part)
+    return paragraphs(parts)
 
 
 def _ratios(run: Run, setting: Setting, reasons: Reasons) -> list[str]:
@@ -164,6 +164,11 @@ def _goals(run: Run) -> list[str]:
     verdicts = {True: "met", False: "NOT MET", None: ""}
     rows = [[goal.text, verdicts[goal.met], goal.measured] for goal in goals(run)]
     return table("Goals: other / jaxpool, like with like", ["", "measured"], rows, left=True)
+
+
+def paragraphs(parts: Iterable[Sequence[str]]) -> str:
+    """The lines of all parts that have any, an empty line between one part and the next."""
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def table(

@@ -23,7 +23,7 @@ from benchmarks.compiled.chips import CHIPS, versions
 from benchmarks.compiled.compiler import Compiler
 from benchmarks.compiled.pools import JAXPOOL, PEERS
 from benchmarks.compiled.programs import prepare
-from benchmarks.compiled.report import report
+from benchmarks.compiled.report import report, summary
 from benchmarks.compiled.results import SETTINGS, Key, Run
 from benchmarks.picture import draw
 from benchmarks.results import Setting
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         run.save(options.json)
     if options.picture:
-        draw(run, options.picture, f"{run.about}\n{run.summary}", better="better")
+        draw(run, options.picture, f"{run.about}\n{summary(run)}", better="better")
     if not committed:
         return 0
     worse = regressions(committed, run)

@@ -35,6 +35,11 @@ class Cost(NamedTuple):
     loads: int | None = None
     microseconds: float | None = None
 
+    @property
+    def figure(self) -> float:
+        """What ratios are of: its cycles, or of a GPU its microseconds."""
+        return self.cycles or self.microseconds or 0
+
 
 class Compiler:
     """One of XLA's compilers; a process can have one only, and uses JAX on its CPU besides."""

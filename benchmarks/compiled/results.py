@@ -11,7 +11,7 @@ from benchmarks.cells import DIRECTIONS, DTYPES, LAYOUTS
 from benchmarks.compiled.cells import CELLS, GROUPS
 from benchmarks.compiled.chips import CHIPS
 from benchmarks.compiled.compiler import Cost
-from benchmarks.compiled.pools import JAXPOOL, YARDSTICK
+from benchmarks.compiled.pools import JAXPOOL
 from benchmarks.results import Ratio, Setting
 
 BY_NAME = {cell.name: cell for cell in CELLS}
@@ -35,7 +35,7 @@ class Run:
     chip: str
     versions: dict[str, str]
     costs: dict[Key, Cost] = field(default_factory=dict)
-    cost: ClassVar[Any] = Cost  # what is kept of a program
+    cost: ClassVar[Any] = Cost  # what is kept of a program; its `figure` is what ratios are of
 
     @property
     def cells(self) -> list[str]:
@@ -52,11 +52,6 @@ class Run:
     def settings(self) -> list[Setting]:
         """The settings, in the order of the run."""
         return list(dict.fromkeys(Setting(*key[2:]) for key in self.costs))
-
-    @property
-    def figure(self) -> str:
-        """The figure of a cost that ratios are of."""
-        return CHIPS[self.chip].figure
 
     @property
     def about(self) -> str:
@@ -86,20 +81,6 @@ class Run:
             for group, by_peer in means.items()
         }
 
-    @property
-    def summary(self) -> str:
-        """The headline of the yardstick in a sentence."""
-        means = [
-            f"{by_peer[YARDSTICK]:.2f} over {group}"
-            for group, by_peer in self.headline.items()
-            if YARDSTICK in by_peer
-        ]
-        figure = self.figure.replace("microseconds", "microseconds on paper")
-        return (
-            f"{figure} of one float32 reduce_window over jaxpool's, geometric mean: "
-            f"{', '.join(means) or 'not compiled'}."
-        )
-
     def find(self, peer: str, cell: str, setting: Setting) -> Cost | None:
         """The cost of a peer's program, None if there is none."""
         return self.costs.get(Key(peer, cell, *setting))
@@ -109,7 +90,7 @@ class Run:
         theirs, mine = (self.find(name, cell, setting) for name in (peer, JAXPOOL))
         if not (theirs and mine):
             return None
-        value = getattr(theirs, self.figure) / getattr(mine, self.figure)
+        value = theirs.figure / mine.figure
         return Ratio(value, None, native=True, at_least=False, differs=False)
 
     def save(self, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from pages import ROOT
 from processes import run_python
 
+from benchmarks import gpu
 from benchmarks.compiled.__main__ import main
 from benchmarks.compiled.cells import CELLS, QUICK, QUICK_NAMES, Cell
 from benchmarks.compiled.check import difference, regressions
@@ -242,6 +244,28 @@ def test_other_versions_are_refused(tmp_path, capsys):
     assert main(files) == 2
     assert "libtpu 0.1, not 0.2" in capsys.readouterr().err
     assert "of v5e, not of v6e" in difference(small_run(), "v6e", VERSIONS)
+
+
+def test_times_of_any_gpu_are_kept_under_its_name(monkeypatch, tmp_path, capsys):
+    def measure(_, run):
+        for peer, microseconds in {JAXPOOL: 2.0, "reduce_window": 3.0}.items():
+            run.costs[Key(peer, CELLS[1].name, *SETTING)] = gpu.Time(microseconds, 1)
+
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "")
+    monkeypatch.setattr(gpu, "measure", measure)
+    device = SimpleNamespace(device_kind="NVIDIA GeForce RTX 4090")
+    monkeypatch.setattr(jax, "devices", lambda _: [device])
+    gpu.main(["--json", str(tmp_path / "a.json")])
+    printed = capsys.readouterr().out
+    assert "Times of kernels on one NVIDIA GeForce RTX 4090 (jax" in printed
+    assert "2.00 / 1       3.00 / 1" in printed
+    run = gpu.Times.load(tmp_path / "a.json")
+    assert run.chip == "GeForce RTX 4090"
+    assert run.headline["all cells"] == {"reduce_window": pytest.approx(1.5)}
+    gpu.main(["--load", str(tmp_path / "a.json"), "--json", str(tmp_path / "b.json")])
+    assert capsys.readouterr().out == printed
+    assert (tmp_path / "b.json").read_text() == (tmp_path / "a.json").read_text()
 
 
 needs_compilers = pytest.mark.skipif(
