@@ -1,6 +1,7 @@
 """What came out: the costs of a run, their ratios to jaxpool's, and a file to keep them in."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -63,22 +64,11 @@ class Run:
     @property
     def headline(self) -> dict[str, dict[str, float]]:
         """The geometric mean of each peer's ratios over each group of cells."""
-        means = {
-            group: {
-                peer: [
-                    ratio.value
-                    for cell in self.cells
-                    if belongs(BY_NAME[cell])
-                    for setting in self.settings
-                    if (ratio := self.ratio(peer, cell, setting))
-                ]
-                for peer in self.peers
-            }
-            for group, belongs in GROUPS.items()
-        }
         return {
-            group: {peer: geometric_mean(values) for peer, values in by_peer.items() if values}
-            for group, by_peer in means.items()
+            group: {
+                peer: mean for peer in self.peers if (mean := self.mean(peer, self.settings, group))
+            }
+            for group in GROUPS
         }
 
     def find(self, peer: str, cell: str, setting: Setting) -> Cost | None:
@@ -92,6 +82,19 @@ class Run:
             return None
         value = theirs.figure / mine.figure
         return Ratio(value, None, native=True, at_least=False, differs=False)
+
+    def mean(
+        self, peer: str, settings: Sequence[Setting], group: str = "all cells"
+    ) -> float | None:
+        """The geometric mean of a peer's ratios in these settings over a group of cells, if any."""
+        ratios = [
+            self.ratio(peer, cell, setting)
+            for cell in self.cells
+            if GROUPS[group](BY_NAME[cell])
+            for setting in settings
+        ]
+        values = [ratio.value for ratio in ratios if ratio]
+        return geometric_mean(values) if values else None
 
     def save(self, path: Path) -> None:
         """Writes everything as JSON, one program a line."""

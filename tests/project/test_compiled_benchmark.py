@@ -246,6 +246,14 @@ def test_other_versions_are_refused(tmp_path, capsys):
     assert "of v5e, not of v6e" in difference(small_run(), "v6e", VERSIONS)
 
 
+def test_mean():
+    run = small_run()
+    assert run.mean("reduce_window", run.settings) == pytest.approx(6)
+    assert run.mean("reduce_window", [SETTING], "common pools") == pytest.approx(2)
+    assert run.mean("flax", [SETTING], "common pools") is None
+    assert run.mean("reduce_window", [SETTING._replace(direction="backward")]) is None
+
+
 def test_times_of_any_gpu_are_kept_under_its_name(monkeypatch, tmp_path, capsys):
     def measure(_, run):
         for peer, microseconds in {JAXPOOL: 2.0, "reduce_window": 3.0}.items():

@@ -2,9 +2,7 @@
 
 import re
 import sys
-from itertools import product
 from pathlib import Path
-from statistics import geometric_mean
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +13,6 @@ from processes import run_python
 import jaxpool
 from benchmarks.__main__ import parse
 from benchmarks.cells import LAYOUTS
-from benchmarks.compiled.cells import GROUPS
-from benchmarks.compiled.results import BY_NAME as CELLS
 from benchmarks.compiled.results import Run
 from benchmarks.gpu import Times
 from benchmarks.results import Run as CpuRun
@@ -166,13 +162,8 @@ def mean(run, peer, dtype, direction):
     if isinstance(run, CpuRun):
         value = run.mean(peer, Setting(dtype, "channels_last", direction), group="common pools")
     else:
-        ratios = [
-            run.ratio(peer, cell, Setting(dtype, layout, direction))
-            for cell, layout in product(run.cells, LAYOUTS)
-            if GROUPS["common pools"](CELLS[cell])
-        ]
-        values = [ratio.value for ratio in ratios if ratio]
-        value = geometric_mean(values) if values else None
+        settings = [Setting(dtype, layout, direction) for layout in LAYOUTS]
+        value = run.mean(peer, settings, group="common pools")
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
