@@ -10,14 +10,15 @@ single image give the same bits, and a program is the same wherever it is traced
 """
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import inf, prod
 from typing import Literal, NamedTuple, TypeAlias
 
 from jaxpool._window import Ragged, Span
 
 Platform: TypeAlias = Literal["cpu", "gpu", "tpu"]
 Purpose: TypeAlias = Literal["value", "tangent"]
-Origin: TypeAlias = Literal["stored", "masked", "converted"]  # XLA may repeat the latter two
+# XLA may repeat all but the first. A mask is counted.
+Origin: TypeAlias = Literal["stored", "masked", "converted", "counted"]
 PLATFORMS: tuple[Platform, ...] = ("cpu", "gpu", "tpu")
 
 
@@ -29,6 +30,7 @@ class Step(NamedTuple):
 
 
 Plan: TypeAlias = tuple[Step, ...]
+STORED = Step("stored", ())
 
 
 class Box(NamedTuple):
@@ -63,15 +65,17 @@ class Row(NamedTuple):
     tpu: str | None = None
 
 
+def two_taps(box: Box) -> bool:
+    """Up to 2 taps along each axis of a known size."""
+    return box.all(lambda span: span.is_known and span.kernel <= 2)
+
+
 def few_taps_inside(box: Box) -> bool:
-    """Up to 12 taps, and none in the padding, which would put branches into the loop."""
-    return box.taps <= 12 and box.all(lambda span: span.is_inside)
-
-
-def small_tiles_inside(box: Box) -> bool:
-    """Tiles of up to 14 elements along an axis, if XLA has no conversion to repeat for each tap."""
-    inside = box.all(lambda span: span.is_inside and span.is_tiling and span.kernel <= 14)
-    return inside and box.origin != "converted"
+    """Up to 16 taps, and none in the padding, which would put branches into the loop; up to 12 if
+    XLA has a conversion to repeat for each of them.
+    """
+    limit = 12 if box.origin in ("converted", "counted") else 16
+    return box.taps <= limit and box.all(lambda span: span.is_inside)
 
 
 def masked(box: Box) -> bool:
@@ -136,15 +140,17 @@ def very_long(box: Box) -> bool:
     return box.all(lambda span: span.kernel >= 63 * span.stride)
 
 
-def short_along_the_last(box: Box) -> bool:
-    """Up to 5 taps along the last axis. More would exchange too much where it is sharded."""
-    return box.is_last and box.taps <= 5
+def short(box: Box) -> bool:
+    """Up to 5 taps along the first or the last axis, or 3 under a mask, beside which XLA leaves
+    branches of the padding in the loop. More would also exchange too much where it is sharded.
+    """
+    limit = 3 if box.origin == "masked" else 5
+    return (box.is_first or box.is_last) and box.taps <= limit
 
 
-def strided_from_elsewhere(box: Box) -> bool:
-    """Up to 3 taps of stride 2 along the first axis of what is not stored."""
-    (span,) = box.spans
-    return box.is_first and box.origin != "stored" and 1 < span.stride < span.kernel <= 3
+def short_tiles(box: Box) -> bool:
+    """Tiles of up to 14 elements along an axis, none of them padded."""
+    return box.all(lambda span: span.is_inside and span.is_tiling and span.kernel <= 14)
 
 
 def anything(box: Box) -> bool:
@@ -183,10 +189,11 @@ SEVERAL = (
 )
 
 VALUE = (
+    # cpu: 3x for 2x2 of stride 2 with padding of [16, 64, 32, 32], 2x with ceil_mode; in bfloat16
+    # 1.9x, 4x.
+    Row(two_taps, cpu="taps"),
     # cpu: 3x for 2x2 tiles of [32, 64, 224, 224], 7x for 3x3 tiles, 5x for 3x3 of stride 1.
     Row(few_taps_inside, cpu="taps"),
-    # cpu: 1.7x for 10x10 tiles.
-    Row(small_tiles_inside, cpu="taps"),
     # gpu: as fast as by axis, and 1.4x for 4x4 tiles in channels_first. For 32x32 tiles a reshape
     # and a sum are 2x as fast, but XLA gathers an axis if the devices do not divide its tiles.
     Row(tiling, gpu="window"),
@@ -210,11 +217,12 @@ AXIS = (
     Row(longer, gpu="nested"),
     # tpu: 127x127 is compiled in seconds, where one reduce_window an axis takes minutes.
     Row(very_long, tpu="nested"),
-    # cpu: XLA does not vectorise reduce_window along it; 1.6x for [16, 128, 28, 28] k=5.
-    Row(short_along_the_last, cpu="taps"),
-    # cpu: XLA does not fuse reduce_window with a conversion or a mask, so that all of it is written
-    # to memory; 2x for 3x3 of stride 2 of [32, 64, 112, 112] in bfloat16 or masked.
-    Row(strided_from_elsewhere, cpu="taps"),
+    # cpu: XLA neither vectorises reduce_window nor fuses it with a conversion or a mask. It does so
+    # with padded slices, if the padding is along one axis. 1.4x for 3x3 of stride 1 of
+    # [32, 128, 56, 56], 1.1x for stride 2, 1.1x for 5x5; in bfloat16 1.9x, 1.4x, 1.8x.
+    Row(short, cpu="taps"),
+    # cpu: 1.1x for 8x8 tiles, 1.5x for 10x10 and 14x14, in bfloat16 2.3x, 3x; 16 elements are not.
+    Row(short_tiles, cpu="taps"),
     Row(anything, cpu="window", gpu="window", tpu="window"),
 )
 
@@ -225,6 +233,9 @@ UNIFORM_BINS_ARE_WINDOWS = {"cpu": False, "gpu": False, "tpu": True}
 # tpu: 1.5x for [8, 100, 100, 64] to 60, forward in float32; with libtpu 0.0.50.1 a gather of a few
 # elements is a loop.
 SLICED_BLOCK = {"cpu": 0, "gpu": 0, "tpu": 8}
+# Bins of more elements, on average, are summed along one axis after the other, and the sums stored.
+# cpu: 3x for [4, 64, 224, 224] to 48, in bfloat16 5x; with bins of 3 elements 0.6x.
+FUSED_BIN = {"cpu": 5.0, "gpu": inf, "tpu": inf}
 
 
 def plans(
@@ -256,8 +267,24 @@ def _plan(
     gathered = tuple(span for span in ragged if span not in sliced)
     box = Box(several, origin if purpose == "value" else "stored")
     summed = *_one(Box(single, origin), purpose, platform), *_several(box, purpose, platform)
-    steps = *summed, Step("picked", far), Step("sliced_bins", sliced), Step("bins", gathered)
-    return tuple(step for step in steps if step.spans)
+    are_long = any(span.size > FUSED_BIN[platform] * span.outputs for span in gathered)
+    bins = [(span,) for span in gathered] if are_long else [gathered]
+    steps = [*summed, Step("picked", far), Step("sliced_bins", sliced)]
+    steps += [Step("bins", spans) for spans in bins]
+    steps = [step for step in steps if step.spans]
+    return tuple(_with_stores(steps, origin) if platform == "cpu" else steps)
+
+
+def _with_stores(steps: Sequence[Step], origin: Origin) -> list[Step]:
+    """The steps, and what is stored between them: XLA would compute a step anew for each element
+    that the next one reads, and count a mask for each channel.
+    """
+    plan: list[Step] = []
+    for step in steps:
+        if plan and step.way in ("taps", "bins"):
+            plan.append(STORED)
+        plan.append(step)
+    return [*plan, STORED] if origin == "counted" else plan
 
 
 def _one(box: Box, purpose: Purpose, platform: Platform) -> list[Step]:
@@ -277,7 +304,10 @@ def _several(box: Box, purpose: Purpose, platform: Platform) -> list[Step]:
         return [Step(way, box.spans)]
     spans = box.spans if way == BY_AXIS else box.spans[::-1]
     last = len(spans) - 1
-    axes = [Box((span,), box.origin, i == 0, i == last) for i, span in enumerate(spans)]
+    axes = [
+        Box((span,), "stored" if i else box.origin, i == 0, i == last)
+        for i, span in enumerate(spans)
+    ]
     return [Step(_way(AXIS, axis, platform), axis.spans) for axis in axes]
 
 

@@ -25,7 +25,9 @@ def windowed_sum(
 
     Where `where`, of as many axes, is False, `x` is not added.
     """
-    origin: Origin = "converted" if x.dtype != dtype else "stored" if where is None else "masked"
+    origin: Origin = "stored" if where is None else "masked"
+    if x.dtype != dtype:
+        origin = "counted" if x.dtype == bool else "converted"
     x = lax.convert_element_type(x, dtype)
     if where is not None:  # not before: not every dtype that is converted has a zero
         x = jnp.where(where, x, np.zeros((), dtype))

@@ -70,26 +70,29 @@ def window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
     return pooled
 
 
-def taps(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """A strided slice for each tap, added up, along one axis after the other."""
-    for span in spans:
-        x = reduce(lax.add, [_tap(x, span, j) for j in range(span.kernel)])
-    return x
+def taps(x: jax.Array, spans: Sequence[Span], place: tuple[int, ...] = ()) -> jax.Array:
+    """A strided slice for each tap, added up along one axis after the other."""
+    if len(place) == len(spans):
+        return _tap(x, spans, place)
+    places = [(*place, j) for j in range(spans[len(place)].kernel)]
+    return reduce(lax.add, [taps(x, spans, one) for one in places])
 
 
-def _tap(x: jax.Array, span: Span, j: int) -> jax.Array:
-    """What tap `j` of each window reads: a strided slice, zero in the padding."""
-    axis, size, stride, outputs = span.axis, span.size, span.stride, span.outputs
-    start = j * span.dilation - span.low
-    first = max(0, -(start // stride))
-    last = min(outputs, (size - 1 - start) // stride + 1)  # one past it
-    if first >= last:
-        return jnp.zeros((*x.shape[:axis], outputs, *x.shape[axis + 1 :]), x.dtype)
-    begin, end = (start + i * stride for i in (first, last - 1))
-    read = lax.slice_in_dim(x, begin, end + 1, stride, axis)
+def _tap(x: jax.Array, spans: Sequence[Span], place: Sequence[int]) -> jax.Array:
+    """What the tap at `place` of each window reads: a strided slice, zero in the padding."""
+    starts, limits, strides = [0] * x.ndim, list(x.shape), [1] * x.ndim
     padding = [(0, 0, 0)] * x.ndim
-    padding[axis] = (first, outputs - last, 0)
-    return lax.pad(read, np.zeros((), x.dtype), padding) if any(padding[axis]) else read
+    for span, j in zip(spans, place, strict=True):
+        axis, stride, outputs = span.axis, span.stride, span.outputs
+        start = j * span.dilation - span.low
+        first = min(outputs, max(0, -(start // stride)))
+        last = max(first, min(outputs, (span.size - 1 - start) // stride + 1))  # one past it
+        limits[axis] = 0
+        if first < last:
+            starts[axis], limits[axis] = start + first * stride, start + (last - 1) * stride + 1
+        strides[axis], padding[axis] = stride, (first, outputs - last, 0)
+    read = lax.slice(x, starts, limits, strides)
+    return lax.pad(read, np.zeros((), x.dtype), padding) if any(map(any, padding)) else read
 
 
 def tiles(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
@@ -125,7 +128,7 @@ def _nested(x: jax.Array, span: Span) -> jax.Array:
     summed = window(window(x, [inner]), [outer])
     if summed.shape[axis] > span.outputs:
         summed = lax.slice_in_dim(summed, 0, span.outputs, axis=axis)
-    rest = [_tap(x, span, j) for j in range(short * outer.kernel, kernel)]
+    rest = [_tap(x, [span], [j]) for j in range(short * outer.kernel, kernel)]
     return reduce(lax.add, rest, summed)
 
 
@@ -218,6 +221,14 @@ def _gathered(x: jax.Array, span: Ragged) -> jax.Array:
     return total + jnp.where(longer, read(start + counts - 1), np.zeros((), x.dtype))
 
 
+def stored(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """`x`, which XLA does not compute anew wherever it is read."""
+    del spans
+    kept: jax.Array = lax.optimization_barrier(x)  # type: ignore[no-untyped-call]
+    return kept
+
+
 WAYS: Mapping[str, Way] = {
-    way.__name__: way for way in (whole, window, taps, tiles, nested, picked, bins, sliced_bins)
+    way.__name__: way
+    for way in (whole, window, taps, tiles, nested, picked, bins, sliced_bins, stored)
 }

@@ -92,8 +92,11 @@ def test_few_exact_taps_are_a_sum_of_slices(kernel, ceil_mode):
         return avg_pool2d(x, kernel, ceil_mode=ceil_mode)
 
     x = jnp.ones((2, 3, 60, 60))
-    assert operations(pool, x) == {"slice", "broadcast_in_dim", "multiply"}
-    assert jax.jit(pool).lower(x).as_text().count("stablehlo.slice") == 2 * kernel
+    by_axis = kernel > 4
+    stored = {"optimization_barrier"} if by_axis else set()
+    assert operations(pool, x) == {"slice", "broadcast_in_dim", "multiply"} | stored
+    slices = 2 * kernel if by_axis else kernel**2
+    assert jax.jit(pool).lower(x).as_text().count("stablehlo.slice") == slices
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])

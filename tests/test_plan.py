@@ -53,16 +53,19 @@ POOLS = {
 
 
 SUMS = [("stored", "value"), ("converted", "value"), ("masked", "value"), ("stored", "tangent")]
+COUNT = ("counted", "value")
 
 
 def written(config, origin, purpose):
     """The plan of each platform as text."""
     spans = spans_of(config)
     names = dict(zip((span.axis for span in spans), "dhw"[-len(spans) :], strict=True))
-    return [
-        ", ".join(f"{step.way} {''.join(names[s.axis] for s in step.spans)}" for step in plan)
-        for plan in plans(spans, origin, purpose)
-    ]
+
+    def named(step):
+        axes = "".join(names[span.axis] for span in step.spans)
+        return f"{step.way} {axes}".rstrip()
+
+    return [", ".join(map(named, plan)) for plan in plans(spans, origin, purpose)]
 
 
 def table():
@@ -85,7 +88,7 @@ def test_every_geometry_has_a_way_on_every_platform():
     for config in [*configs, *(case.values[0] for case in CASES)]:
         spans = spans_of(config)
         needed = {s for s in spans if isinstance(s, Ragged) or not s.is_identity}
-        for (origin, purpose), i in itertools.product(SUMS, range(len(PLATFORMS))):
+        for (origin, purpose), i in itertools.product([*SUMS, COUNT], range(len(PLATFORMS))):
             plan = plans(spans, origin, purpose)[i]
             assert {step.way for step in plan} <= {*WAYS}
             axes = [(step.way, span.axis) for step in plan for span in step.spans]

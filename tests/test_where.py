@@ -142,17 +142,18 @@ def test_the_mask_is_summed_once_on_its_own_shape():
     """So that one mask for a large batch costs nothing."""
 
     def flops(where):
-        f = functools.partial(avg_pool2d, kernel=5, stride=1, padding=2)
+        f = functools.partial(avg_pool2d, kernel=7, stride=1, padding=3)
         compiled = jax.jit(lambda x: f(x, where=where)).lower(jnp.ones((64, 8, 32, 32))).compile()
         cost = compiled.cost_analysis()
         return (cost[0] if isinstance(cost, list) else cost)["flops"]
 
     one, many = (jnp.ones(shape, bool) for shape in [(32, 32), (64, 1, 32, 32)])
-    pool = jax.jit(lambda x, w: avg_pool2d(x, 5, 1, 2, where=w))
+    pool = jax.jit(lambda x, w: avg_pool2d(x, 7, 1, 3, where=w))
     for where, summed in ((one, "1x1x32x32"), (many, "64x1x32x32")):
         text = pool.lower(jnp.ones((64, 8, 32, 32)), where).as_text()
         windows = re.findall(r"reduce_window.*?-> tensor<(\w+)xf32>", text, re.DOTALL)
-        assert windows == ["64x8x32x32", summed]  # along the rows, of the image and of the mask
+        # Along the rows and the columns, first of the image, then of the mask.
+        assert windows == 2 * ["64x8x32x32"] + 2 * [summed]
     assert flops(one) <= 1.25 * flops(None)
 
 
