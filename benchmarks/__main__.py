@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.allocator import keep_memory, without_keeping
 from benchmarks.cells import CELLS, DIRECTIONS, DTYPES, LAYOUTS, QUICK, choose, parser_of
 from benchmarks.compare import Effort, compare
 from benchmarks.extras import COMPILE, compiling, dispatch
@@ -20,8 +19,10 @@ from benchmarks.picture import draw
 from benchmarks.programs import JAXPOOL, PEERS
 from benchmarks.report import report
 from benchmarks.results import Run, environment
+from benchmarks.variables import set_them, without_them
 
-FAULTING = CELLS[1]  # of which both figures are shown, with memory kept and with glibc's defaults
+# Measured with the variables and without: one with a large result, one that takes little time.
+TWICE = CELLS[1], CELLS[2]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -38,7 +39,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seconds", type=float, help="for each peer, cell and direction; 0.3 by default")
     add("--rounds", type=int, help="of turns that the peers take in that time; 7 by default")
     add("--patience", type=float, help="how many seconds one call may take; 3 by default")
-    add("--allocator", choices=("keep", "default"), default="keep", help="memory; keep by default")
+    add("--defaults", action="store_true", help="do not set the variables of variables.py")
     add("--json", type=Path, metavar="PATH", help="write all results")
     add("--picture", type=Path, metavar="PATH", help="draw the ratios")
     add("--load", type=Path, metavar="PATH", help="show what --json wrote, and measure nothing")
@@ -62,8 +63,7 @@ def measure(options: argparse.Namespace) -> Run:
     """Measures all that the options ask for, behind a progress bar."""
     run = Run(environment())
     steps = len(options.cells) * len(options.dtypes) * len(options.directions)
-    keeping = options.allocator == "keep"
-    with tqdm(total=steps + (1 + len(COMPILE)) * keeping) as bar:
+    with tqdm(total=steps + (1 + len(COMPILE)) * (not options.defaults)) as bar:
         for cell in options.cells:
             for dtype in options.dtypes:
                 bar.set_description(f"{cell.name} {dtype}".ljust(36))
@@ -71,7 +71,7 @@ def measure(options: argparse.Namespace) -> Run:
                 for results in compare(cell, dtype, *choice, options.effort):
                     run.results += results
                     bar.update()
-        if not keeping:
+        if options.defaults:
             return run
         bar.set_description("dispatch and compilation".ljust(36))
         everyone = [JAXPOOL, *options.peers]
@@ -81,12 +81,12 @@ def measure(options: argparse.Namespace) -> Run:
         for extras in compiling(everyone, size, options.effort):
             run.extras += extras
             bar.update()
-    if FAULTING in options.cells:
-        chosen = ["--cells", FAULTING.name, "--dtypes", "float32", "--peers", *options.peers]
+    if twice := [cell.name for cell in TWICE if cell in options.cells]:
+        chosen = ["--cells", *twice, "--dtypes", "float32", "--peers", *options.peers]
         chosen += ["--layouts", *options.layouts, "--directions", *options.directions]
         for name, value in options.effort._asdict().items():
             chosen += [f"--{name}", str(value)]
-        run.default_allocator = Run.parse(without_keeping(*chosen)).results
+        run.with_defaults = Run.parse(without_them(*chosen)).results
     return run
 
 
@@ -103,6 +103,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     options = parse(None)
-    if options.allocator == "keep" and not options.load:
-        keep_memory()
+    if not (options.defaults or options.load):
+        set_them()
     main()

@@ -47,7 +47,7 @@ def report(run: Run) -> str:
         [", ".join(f"{name} {value}" for name, value in run.environment.items()), "", PREAMBLE],
         *(_ratios(run, setting, reasons) for setting in run.settings),
         *(_means(run, group) for group in GROUPS),
-        _default_allocator(run),
+        _with_defaults(run),
         _extras(run, reasons),
         _programs(run),
         list(reasons.lines()),
@@ -97,18 +97,18 @@ def _means(run: Run, group: str) -> list[str]:
     return table(f"Geometric means, {group} that a peer can do", run.peers, rows)
 
 
-def _default_allocator(run: Run) -> list[str]:
-    """The cell that was measured again, with the time that the tables above have before it."""
+def _with_defaults(run: Run) -> list[str]:
+    """The cells that were measured again, with the times of the tables above first."""
     peers = [JAXPOOL, COPY, *run.peers]
     rows: dict[str, list[str]] = {}
-    for result in run.default_allocator:
+    for result in run.with_defaults:
         setting = Setting(result.dtype, result.layout, result.direction)
         kept = run.find(result.peer, result.cell, setting)
         row = rows.setdefault(" ".join([result.cell, *setting]), [""] * len(peers))
         if kept and kept.timing and result.timing:
             times = [_seconds(timing.median) for timing in (kept.timing, result.timing)]
             row[peers.index(result.peer)] = " / ".join(times)
-    title = "Memory kept, as above / glibc's defaults"
+    title = "With the variables of variables.py, as above / with the defaults of glibc and JAX"
     return table(title, peers, [[name, *row] for name, row in rows.items() if any(row)])
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, NamedTuple
 
-from benchmarks.allocator import keeps_memory
 from benchmarks.cells import CELLS, GROUPS, LAYOUTS
 from benchmarks.compare import Result
 from benchmarks.extras import Extra
 from benchmarks.measure import Timing
 from benchmarks.peers import cores
 from benchmarks.programs import COPY, JAXPOOL, Compiled
+from benchmarks.variables import are_set
 
 PACKAGES = (
     *("jaxpool", "jax", "flax", "equinox", "keras", "dm-haiku", "torch", "scipy"),
@@ -55,7 +55,7 @@ class Run:
     environment: dict[str, Any]
     results: list[Result] = field(default_factory=list)
     extras: list[Extra] = field(default_factory=list)
-    default_allocator: list[Result] = field(default_factory=list)  # see allocator.py
+    with_defaults: list[Result] = field(default_factory=list)  # see variables.py
 
     @property
     def cells(self) -> list[str]:
@@ -110,7 +110,7 @@ class Run:
         """Writes everything, and `more`, as JSON."""
         head = json.dumps({"environment": self.environment, **more}, indent=1).removesuffix("\n}")
         parts = [head]
-        for name in ("default_allocator", "extras", "results"):
+        for name in ("with_defaults", "extras", "results"):
             lines = [f"  {json.dumps(_to_json(record))}" for record in getattr(self, name)]
             parts.append(f' "{name}": [\n' + ",\n".join(lines) + "\n ]")
         path.write_text(",\n".join(parts) + "\n}\n")
@@ -124,12 +124,12 @@ class Run:
     def parse(cls, text: str) -> "Run":
         """The same, of the text."""
         content = json.loads(text)
-        results, default_allocator = (
+        results, with_defaults = (
             [Result(**_from_json(record)) for record in content[name]]
-            for name in ("results", "default_allocator")
+            for name in ("results", "with_defaults")
         )
         extras = [Extra(**_from_json(record)) for record in content["extras"]]
-        return cls(content["environment"], results, extras, default_allocator)
+        return cls(content["environment"], results, extras, with_defaults)
 
 
 def environment() -> dict[str, Any]:
@@ -138,7 +138,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": cores(),
-        "allocator": "keeps memory" if keeps_memory() else "default",
+        "variables": "set" if are_set() else "defaults",
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         **{name: version for name in PACKAGES if (version := _version(name))},
     }

@@ -1,8 +1,12 @@
-"""glibc's allocator, told to keep memory, as page faults can cost more than the pool.
+"""Variables of the environment that keep out of the figures what is not the pool.
 
-By default it maps a large buffer anew for each result, and the kernel clears every page of it on
-first use. That hits all libraries that write their results to new memory, and hides what is to be
-compared. So the benchmark sets the variables for all of them, and reports one cell without as well.
+By default glibc maps a large buffer anew for each result, and the kernel clears every page of it on
+first use, which can cost more than the pool. That hits all libraries that write their results to
+new memory. Threads other than the main one do so even if large buffers are to be kept, unless all
+threads share one arena. And JAX hands a program that is not tiny to another thread of its own,
+which has to wake up. A larger program with the pool inside waits for that only once.
+
+So the benchmark sets the variables for all libraries, and reports two cells without them as well.
 """
 
 import os
@@ -11,30 +15,32 @@ from pathlib import Path
 from subprocess import run
 from tempfile import TemporaryDirectory
 
-KEEPING = {
+VARIABLES = {
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "500000000",
+    "JAX_CPU_ENABLE_ASYNC_DISPATCH": "0",
 }
 
 
-def keeps_memory() -> bool:
+def are_set() -> bool:
     """Whether this process runs with the variables."""
-    return os.environ | KEEPING == os.environ
+    return os.environ | VARIABLES == os.environ
 
 
-def keep_memory() -> None:
-    """Starts this command anew with the variables, which glibc reads when a process starts."""
-    if not keeps_memory():
+def set_them() -> None:
+    """Starts this command anew with the variables, which are read when a process starts."""
+    if not are_set():
         command = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, command, os.environ | KEEPING)
+        os.execve(sys.executable, command, os.environ | VARIABLES)
 
 
-def without_keeping(*options: str) -> str:
-    """The JSON of a benchmark with these options, under glibc's defaults."""
-    environment = {name: value for name, value in os.environ.items() if name not in KEEPING}
+def without_them(*options: str) -> str:
+    """The JSON of a benchmark with these options, under the defaults of glibc and JAX."""
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "results.json"
-        command = [sys.executable, "-m", "benchmarks", "--allocator", "default", *options]
-        run([*command, "--json", path], env=environment, check=True, capture_output=True)
+        command = [sys.executable, "-m", "benchmarks", "--defaults", *options, "--json", path]
+        run(command, env=environment, check=True, capture_output=True)
         return path.read_text()
