@@ -2,6 +2,7 @@
 
 import re
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 
@@ -15,6 +16,7 @@ PAGES = {
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 }
 README = PAGES["README.md"]
+INCLUDE = re.compile(r'^( *)--8<-- "([^":]+)(?::(\w+))?"$', re.MULTILINE)  # pymdownx.snippets
 
 
 def words(name):
@@ -23,8 +25,17 @@ def words(name):
 
 
 def assembled(name):
-    """The page as the site shows it, without the drawings, which run nothing."""
-    return hooks.include(PAGES[name], name)
+    """The page with what it includes, without the drawings, which run nothing."""
+
+    def included(match):
+        indent, source, section = match.groups()
+        text = (ROOT / source).read_text()
+        if section:
+            _, text = re.split(rf".*--8<-- \[start:{section}\].*\n", text)
+            text, _ = re.split(rf"\n.*--8<-- \[end:{section}\]", text)
+        return textwrap.indent(text.rstrip("\n"), indent)
+
+    return INCLUDE.sub(included, PAGES[name])
 
 
 def python_in(text):
