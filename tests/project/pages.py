@@ -9,7 +9,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
-import hooks  # noqa: E402
+import hooks  # noqa: E402, F401
 
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text()
@@ -40,7 +40,7 @@ def assembled(name):
 
 def python_in(text):
     """The Python blocks of a page, in order."""
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"```(?:python|{ \.python })\n(.*?)```", text, re.DOTALL)
 
 
 def assert_blocks_run(text):
