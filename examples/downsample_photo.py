@@ -20,7 +20,6 @@ from sklearn.datasets import load_sample_image
 
 from jaxpool import avg_pool2d
 
-
 LEFT, TOP, WIDTH, HEIGHT = 48, 16, 320, 256  # the part of the photo that is used, in pixels
 CREDIT = (
     "Photo: danielbuechele, CC BY 2.0; cropped, shrunk and blurred here\n"

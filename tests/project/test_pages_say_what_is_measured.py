@@ -129,9 +129,10 @@ def test_masks(tmp_path):
 
 
 def test_additions_are_those_of_the_table():
-    rows = dict(re.findall(r"^\| (k|one by one|jaxpool) \| (.+) \|$", PAGES[PERFORMANCE], re.M))
-    columns = [[int(n) for n in row.split(" | ")] for row in rows.values()]
-    for k, one_by_one, ours in zip(*columns, strict=True):
+    _, table = PAGES[PERFORMANCE].split("| k | one by one | jaxpool |")
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \|$", table.split("\n\n")[0], re.M)
+    assert len(rows) == 8
+    for k, one_by_one, ours in (map(int, row) for row in rows):
         assert one_by_one == k * k - 1
         image = jax.ShapeDtypeStruct((1, 4096, 4096), jnp.float32)
         pooled = jax.jit(lambda x, k=k: jaxpool.avg_pool2d(x, k, 1, "SAME")).lower(image)
@@ -176,6 +177,16 @@ def mean(run, peer, dtype, direction):
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
+
+
+def test_the_bars_are_the_committed_means():
+    """Draw them anew when the results change: see `--picture` in docs/performance.md."""
+    run = CpuRun.load(ROOT / "benchmarks" / "results" / "cpu.json")
+    drawn = (ROOT / "docs" / "images" / "benchmark.svg").read_text()
+    settings = [s for s in run.settings if s.layout == "channels_last"]
+    peers = [peer for peer in run.peers if peer in PEERS]
+    means = [mean(run, peer, s.dtype, s.direction) for s, peer in product(settings, peers)]
+    assert re.findall(r">([\d.]+)</text>", drawn) == [value for value in means if value != "-"]
 
 
 def test_means_over_groups_of_cells_are_the_committed_ones():
