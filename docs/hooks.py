@@ -45,5 +45,4 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
         code, name = match.groups()
         return f'<a href="{places[name]}">{code}</a>' if name in places else code
 
-    html = re.sub(r"(?<!>)(<code>([\w.]+)</code>)", linked, html)
-    return html.replace("jaxlib._jax.Array", "Array")  # what `jax.Array` says that it is
+    return re.sub(r"(?<!>)(<code>([\w.]+)</code>)", linked, html)
