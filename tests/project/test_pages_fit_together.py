@@ -5,11 +5,12 @@ import re
 
 import numpy as np
 import pytest
-from pages import FOLDER, INCLUDE, PAGES, README, ROOT, words
+from pages import FOLDER, INCLUDE, PAGES, README, ROOT, hooks, words
 
 import jaxpool
 
 GOLDEN = FOLDER.parent / "golden" / "torch.npz"
+DRAWINGS = hooks.windows.DRAWINGS
 SHARED = [
     (page, name, section)
     for page, text in PAGES.items()
@@ -48,3 +49,11 @@ def test_figures_on_the_first_page():
 
 def test_the_changelog_has_the_version():
     assert f"\n## {jaxpool.__version__} - 20" in PAGES["CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_code_needs_no_scrolling(name):
+    """A page is 80 columns wide beside its navigation; drawings are not shown as code."""
+    blocks = re.findall(r"^ *```(\S*).*\n((?:.*\n)*?) *```$", PAGES[name], re.MULTILINE)
+    lines = [line for kind, text in blocks if kind not in DRAWINGS for line in text.splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
