@@ -194,7 +194,8 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     the layer is constructed, and between Flax's layers pass `data_format="channels_last"`.
 
     Examples:
-      >>> AdaptiveAvgPool2d(1, data_format="channels_last")(jax.numpy.ones((8, 7, 7, 512))).shape
+      >>> pool = AdaptiveAvgPool2d(1, data_format="channels_last")
+      >>> pool(jax.numpy.ones((8, 7, 7, 512))).shape
       (8, 1, 1, 512)
     """
 
