@@ -64,9 +64,11 @@ class Run(Protocol):
 
 def draw(run: Run, path: Path, caption: str = CAPTION, better: str = "faster") -> None:
     """Draws bars at `path`, and all cells in a file beside it: `x.svg` and `x_cells.svg`."""
-    undated = {"Date": None} if path.suffix == ".svg" else None
+    undated = {"Date": None, "Creator": None} if path.suffix == ".svg" else None
     with mpl.rc_context(SVG):
-        _bars(run, better).savefig(path, transparent=True, dpi=200, metadata=undated)
+        _bars(run, better).savefig(
+            path, transparent=path.suffix == ".svg", dpi=200, metadata=undated
+        )
         beside = path.with_stem(f"{path.stem}_cells")
         _cells(run, caption, better).savefig(beside, dpi=110, metadata=undated)
 

@@ -2,7 +2,8 @@
 
 It draws the blocks that ask for drawings: a custom fence would be imported before MkDocs finds
 this folder. It links names in the reference, because docstrings write them as code and mkdocstrings
-links only what is written as a link. It puts the version in the footer.
+links only what is written as a link; and a build needs no network, so the few names of other projects
+are here, not in inventories. It puts the version in the footer.
 """
 
 import re
