@@ -1,9 +1,9 @@
 """What the site does to its pages that no plugin does.
 
 It draws the blocks that ask for drawings: a custom fence would be imported before MkDocs finds
-this folder. It links names in the reference, because docstrings write them as code and mkdocstrings
-links only what is written as a link; and a build needs no network, so the few names of other projects
-are here, not in inventories. It puts the version in the footer.
+this folder. It links names in the reference: docstrings write them as code, and mkdocstrings links
+only what is written as a link. The few names of other projects are here and not in inventories,
+because a build needs no network. It puts the version in the footer.
 """
 
 import re
@@ -15,13 +15,9 @@ import jaxpool
 
 ELSEWHERE = {
     "jax.export": "https://docs.jax.dev/en/latest/jax.export.html",
-    "torch.nn.AvgPool2d": "https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html",
-    "torch.nn.functional.adaptive_avg_pool2d": "https://docs.pytorch.org/docs/stable/generated/"
-    "torch.nn.functional.adaptive_avg_pool2d.html",
-    "torch.nn.functional.avg_pool2d": "https://docs.pytorch.org/docs/stable/generated/"
-    "torch.nn.functional.avg_pool2d.html",
     "AveragePool": "https://onnx.ai/onnx/operators/onnx__AveragePool.html",
 }
+TORCH = "https://docs.pytorch.org/docs/stable/generated/{}.html"
 DRAWING = re.compile(rf"^```({'|'.join(windows.DRAWINGS)})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -44,6 +40,7 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
 
     def linked(match: re.Match[str]) -> str:
         code, name = match.groups()
-        return f'<a href="{places[name]}">{code}</a>' if name in places else code
+        place = TORCH.format(name) if name.startswith("torch.") else places.get(name)
+        return f'<a href="{place}">{code}</a>' if place else code
 
     return re.sub(r"(?<!>)(<code>([\w.]+)</code>)", linked, html)
