@@ -36,7 +36,7 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
     if page.file.src_uri != "reference.md":
         return html
     places = {name: f"#{name}" for name in re.findall(r'id="(jaxpool\.[\w.]+)"', html)}
-    places |= {name.split(".")[-1]: place for name, place in places.items()} | ELSEWHERE
+    places |= {name.split(".")[-1]: place for name, place in reversed(places.items())} | ELSEWHERE
 
     def linked(match: re.Match[str]) -> str:
         code, name = match.groups()
