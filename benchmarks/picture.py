@@ -1,17 +1,28 @@
-"""The results as a picture: one point for each peer and cell, on a logarithmic axis."""
+"""The results as two pictures: bars for the common pools, and beside it a point for each cell."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Protocol
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from benchmarks.cells import DIRECTIONS
+from benchmarks import cells
+from benchmarks.compiled import cells as compiled
 from benchmarks.results import Ratio, Setting
+
+COMMON = {
+    cell.name
+    for module in (cells, compiled)
+    for cell in module.CELLS
+    if module.GROUPS["common pools"](cell)
+}
+ONLY_FILTER = "scipy", "opencv"  # they do too few of the common pools for a mean
+SVG = {"svg.fonttype": "none", "svg.hashsalt": "jaxpool"}  # letters in the reader's font
 
 # Told apart by shape and grey, so that the picture survives a black-and-white printer.
 STYLES = {
@@ -52,8 +63,66 @@ class Run(Protocol):
 
 
 def draw(run: Run, path: Path, caption: str = CAPTION, better: str = "faster") -> None:
-    """Draws the ratios of `run`, forward and backward side by side, a line for each dtype."""
-    directions = [d for d in DIRECTIONS if any(d in s for s in run.settings)]
+    """Draws bars at `path`, and all cells in a file beside it: `x.svg` and `x_cells.svg`."""
+    undated = {"Date": None, "Creator": None} if path.suffix == ".svg" else None
+    with mpl.rc_context(SVG):
+        _bars(run, better).savefig(
+            path, transparent=path.suffix == ".svg", dpi=200, metadata=undated
+        )
+        beside = path.with_stem(f"{path.stem}_cells")
+        _cells(run, caption, better).savefig(beside, dpi=110, metadata=undated)
+
+
+def _bars(run: Run, better: str) -> Figure:
+    """A bar for each peer and setting, in the layout that most peers have, channels_last."""
+    common = [cell for cell in run.cells if cell in COMMON] or list(run.cells)
+    last = [setting for setting in run.settings if setting.layout == "channels_last"]
+    lines: list[tuple[str, float | None]] = []
+    for setting in last or run.settings:
+        lines.append((f"{setting.dtype}, {setting.direction}", None))
+        for peer in run.peers:
+            ratios = [run.ratio(peer, cell, setting) for cell in common]
+            values = [ratio.value for ratio in ratios if ratio and ratio.native]
+            if values and peer not in ONLY_FILTER:
+                lines.append((STYLES[peer][0], geometric_mean(values)))
+    figure = Figure(figsize=(5.4, 0.8 + 0.24 * len(lines)), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_title(f"jaxpool is {better} →", loc="right", fontsize=11)
+    for y, (_, value) in enumerate(lines):
+        if value:
+            axes.barh(y, value - 1, left=1, color="0.35" if value > 1 else "0.7")
+            side = 1 if value > 1 else -1
+            axes.annotate(
+                _rounded(value),
+                (value, y),
+                (4 * side, 0),
+                textcoords="offset points",
+                horizontalalignment="left" if value > 1 else "right",
+                verticalalignment="center",
+            )
+    axes.axvline(1, color="black", linewidth=1)
+    axes.margins(x=0.15)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_yticks(range(len(lines)), [name for name, _ in lines])
+    for label, (_, value) in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("normal" if value else "bold")
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}x")
+    axes.xaxis.set_minor_formatter("")
+    axes.set_xlabel("geometric mean, jaxpool is 1x")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return figure
+
+
+def _rounded(ratio: float) -> str:
+    """Two digits, as the tables have it."""
+    return f"{ratio:.0f}" if ratio >= 9.95 else f"{ratio:.1f}" if ratio >= 0.95 else f"{ratio:.2f}"
+
+
+def _cells(run: Run, caption: str, better: str) -> Figure:
+    """Forward and backward side by side, a line for each cell and dtype."""
+    directions = [d for d in cells.DIRECTIONS if any(d in s for s in run.settings)]
     dtypes = list(dict.fromkeys(setting.dtype for setting in run.settings))
     lines = [(cell, dtype) for cell in (*run.cells, MEAN) for dtype in dtypes]
     height = 0.36 * len(lines) + 1.7
@@ -81,7 +150,7 @@ def draw(run: Run, path: Path, caption: str = CAPTION, better: str = "faster") -
         fontsize=11.5,
     )
     figure.supxlabel(caption, fontsize=10.5, color="0.25")
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _decorate(

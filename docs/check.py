@@ -4,7 +4,8 @@
 
 On a desktop and on a phone, light and dark: errors in the console, what does not load or comes
 from elsewhere, links to pages or places that there are not, pages wider than the screen or heavier
-than 1 MB, images without words, and a search that finds nothing, also when read from disk.
+than 1 MB, images without words, and a search that finds nothing, also when read from disk. The same
+of an address without a page.
 """
 
 import argparse
@@ -26,6 +27,7 @@ SIZES = {"desktop": (1280, 900), "phone": (375, 812)}
 SCHEMES = ("light", "dark")
 MOST_BYTES = 1_000_000
 SEARCHED = "ceil_mode"
+MISSING = "no/such/page.html"  # hosts show 404.html at its address
 
 
 class Visit(NamedTuple):
@@ -45,6 +47,7 @@ def serving(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
+    Handler.error_message_format = (folder / "404.html").read_text().replace("%", "%%")
     handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -68,7 +71,8 @@ def visit(
         if not request.url.startswith((base, "data:", "blob:")):
             problems.append(f"loads {request.url}")
 
-    page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
+    if name != MISSING:  # of which the console has an error, as it should
+        page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))
     page.on("requestfailed", lambda request: problems.append(f"does not load {request.url}"))
     page.on("requestfinished", finished)
@@ -82,7 +86,7 @@ def visit(
     problems += page.evaluate(LOOKED_FOR)
     links = page.evaluate("[...document.links].map(link => link.href)")
     anchors = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
-    if name == "index.html":
+    if name in ("index.html", MISSING):
         problems += search(page)
     if pictures:
         page.goto(base + name)
@@ -118,7 +122,7 @@ def search(page: Page) -> list[str]:
     return []
 
 
-def dead_links(base: str, visits: dict[str, Visit]) -> Iterator[tuple[str, str]]:
+def dead_links(site: Path, base: str, visits: dict[str, Visit]) -> Iterator[tuple[str, str]]:
     """Pages, and links on them within the site that lead nowhere."""
     for name, seen in visits.items():
         for link in seen.links:
@@ -127,7 +131,8 @@ def dead_links(base: str, visits: dict[str, Visit]) -> Iterator[tuple[str, str]]
                 continue
             target = unquote(address.removeprefix(base)) or "index.html"
             if target not in visits:
-                yield name, f"links to {target}, which there is not"
+                if not (site / target).is_file():
+                    yield name, f"links to {target}, which there is not"
             elif anchor and unquote(anchor) not in visits[target].anchors:
                 yield name, f"links to {target}#{anchor}, a place that there is not"
 
@@ -140,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--browser", default=shutil.which("chromium"))
     options = parser.parse_args(arguments)
     names = sorted(str(path.relative_to(options.site)) for path in options.site.rglob("*.html"))
+    names = [MISSING if name == "404.html" else name for name in names]
     if not names:
         parser.error(f"no pages in {options.site}: run mkdocs build first")
     problems = []
@@ -153,7 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 window = f"{name} on a {size}, {scheme}"
                 print(f"{window:48}  {visits[name].size / 1000:4.0f} kB", flush=True)
                 problems += [f"{window} {problem}" for problem in visits[name].problems]
-            problems += [f"{name} {problem}" for name, problem in dead_links(base, visits)]
+            dead = dead_links(options.site, base, visits)
+            problems += [f"{name} {problem}" for name, problem in dead]
         page = browser.new_page()
         page.goto((options.site / "index.html").absolute().as_uri())
         problems += [f"index.html from disk: {problem}" for problem in search(page)]

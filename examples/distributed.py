@@ -47,7 +47,7 @@ from jaxpool import avg_pool2d
 POOLS = (9, 1), (8, 8)  # kernel and stride
 STRIP = 64  # rows that NumPy works on at a time, for it to need little memory
 COLLECTIVES = "all-gather|all-reduce|all-to-all|reduce-scatter|collective-[a-z]+"
-HEADER = "pool   process    image rows  compile s  pool s  MPixel/s  largest error  peak MB"
+HEADER = "pool   process   image rows  compile s  pool s  MPixel/s  max error  peak MB"
 
 
 def join(coordinator: str, processes: int, process_id: int) -> None:
@@ -177,8 +177,8 @@ def work(size: int, repeats: int) -> None:
     for (kernel, stride), table in zip(POOLS, tables, strict=True):
         for i, (start, stop, compile_time, pool_time, speed, error, peak) in enumerate(table):
             print(
-                f"k{kernel} s{stride}{i:10}{f'{start:.0f}-{stop - 1:.0f}':>14}"
-                f"{compile_time:11.2f}{pool_time:8.3f}{speed:10.0f}{error:15.1e}{peak:9.0f}"
+                f"k{kernel} s{stride}{i:10}{f'{start:.0f}-{stop - 1:.0f}':>13}"
+                f"{compile_time:11.2f}{pool_time:8.3f}{speed:10.0f}{error:11.1e}{peak:9.0f}"
             )
 
 

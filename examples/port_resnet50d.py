@@ -26,6 +26,7 @@ SIZES = ("224x224", "225x193", "32x32")  # height and width in pixels
 SHAPE = "{:>9}  {:>16}  {:>14}"
 
 
+# --8<-- [start:helpers]
 def conv(features: int, kernel: int, name: str, stride: int = 1) -> nn.Conv:
     """A convolution with PyTorch's padding, from which "SAME" differs."""
     return nn.Conv(
@@ -43,19 +44,8 @@ def norm(name: str, train: bool) -> nn.BatchNorm:
     return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, name=name)
 
 
-class Stem(nn.Module):
-    """Three convolutions, with PyTorch's numbers for names."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Halves the image; the last convolution doubles the width."""
-        x = nn.relu(norm("1", train)(conv(self.width, 3, "0", stride=2)(x)))
-        x = nn.relu(norm("4", train)(conv(self.width, 3, "3")(x)))
-        return conv(2 * self.width, 3, "6")(x)
-
-
+# --8<-- [end:helpers]
+# --8<-- [start:shortcut]
 class Shortcut(nn.Module):
     """The shortcut of a ResNet-D: the stride is the pool's."""
 
@@ -74,6 +64,21 @@ class Shortcut(nn.Module):
                 data_format="channels_last",
             )(x)
         return norm("2", train)(conv(self.features, 1, "1")(x))
+
+
+# --8<-- [end:shortcut]
+# --8<-- [start:blocks]
+class Stem(nn.Module):
+    """Three convolutions, with PyTorch's numbers for names."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Halves the image; the last convolution doubles the width."""
+        x = nn.relu(norm("1", train)(conv(self.width, 3, "0", stride=2)(x)))
+        x = nn.relu(norm("4", train)(conv(self.width, 3, "3")(x)))
+        return conv(2 * self.width, 3, "6")(x)
 
 
 class Bottleneck(nn.Module):
@@ -110,6 +115,8 @@ class Stage(nn.Module):
         return x
 
 
+# --8<-- [end:blocks]
+# --8<-- [start:network]
 class ResNetD(nn.Module):
     """The network, by default a resnet50d. Modules have their names in timm."""
 
@@ -132,6 +139,8 @@ class ResNetD(nn.Module):
         return nn.Dense(self.classes, name="fc")(x.reshape(len(x), -1))
 
 
+# --8<-- [end:network]
+# --8<-- [start:convert]
 def convert(state: Mapping[str, ArrayLike]) -> dict[str, Any]:
     """Flax's variables from a PyTorch state dict."""
     renamed = {
@@ -155,6 +164,9 @@ def convert(state: Mapping[str, ArrayLike]) -> dict[str, Any]:
             at = at.setdefault(module, {})
         at[name] = value
     return variables
+
+
+# --8<-- [end:convert]
 
 
 def random_state(

@@ -14,7 +14,20 @@ def adaptive_avg_pool1d(
     data_format: str = "channels_first",
     where: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
-    """Averages `x` of shape (..., C, L) to (..., C, output_size). See `adaptive_avg_pool2d`.
+    """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool1d` does.
+
+    Args:
+      x: an array of shape (..., C, L), or (..., L, C) for "channels_last".
+      output_size: the number of outputs, or None to keep the axis.
+      data_format: "channels_first" or "channels_last".
+      where: booleans that broadcast against `x` and mark the valid elements.
+
+    Returns:
+      The averages, of shape (..., C, output_size) or (..., output_size, C). A bin without a valid
+      element gives NaN.
+
+    Raises:
+      TypeError, ValueError: as `adaptive_avg_pool2d`, which describes bins and dtypes.
 
     Examples:
       >>> adaptive_avg_pool1d(jnp.arange(5.0).reshape(1, 5), 3)
@@ -78,7 +91,21 @@ def adaptive_avg_pool3d(
     data_format: str = "channels_first",
     where: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
-    """Averages `x` of shape (..., C, D, H, W) to a given size. See `adaptive_avg_pool2d`.
+    """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool3d` does.
+
+    Args:
+      x: an array of shape (..., C, D, H, W), or (..., D, H, W, C) for "channels_last".
+      output_size: the number of outputs, one int for all axes, or one entry per axis, None to
+        keep the axis.
+      data_format: "channels_first" or "channels_last".
+      where: booleans that broadcast against `x` and mark the valid elements.
+
+    Returns:
+      The averages, of shape (..., C, *output_size) or (..., *output_size, C). A bin without a valid
+      element gives NaN.
+
+    Raises:
+      TypeError, ValueError: as `adaptive_avg_pool2d`, which describes bins and dtypes.
 
     Examples:
       >>> adaptive_avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (4, 1, None)).shape

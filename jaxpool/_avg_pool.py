@@ -20,7 +20,29 @@ def avg_pool1d(
     data_format: str = "channels_first",
     where: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
-    """Averages `x` of shape (..., C, L) over windows. For arguments and errors see `avg_pool2d`.
+    """Averages `x` over windows of its last spatial axis, as `torch.nn.AvgPool1d` does.
+
+    Args:
+      x: an array of shape (..., C, L), or (..., L, C) for "channels_last"; for dtypes see
+        `avg_pool2d`.
+      kernel: the number of taps of a window.
+      stride: the step from one window to the next; the kernel if None.
+      padding: the zeros around the input: an int, ((low, high),), "VALID", "SAME" or
+        "SAME_LOWER".
+      count_include_pad: whether padding counts in the divisor.
+      ceil_mode: whether a last window may overhang the padded input.
+      divisor_override: a non-zero int to divide by instead of the count.
+      dilation: the step from one tap to the next.
+      data_format: "channels_first" or "channels_last".
+      where: booleans that broadcast against `x` and mark the valid elements. A mask of the
+        places has shape (L,), or (L, 1) for "channels_last".
+
+    Returns:
+      The averages, of shape (..., C, *pool_output_shape(...)) or, for "channels_last",
+      (..., *pool_output_shape(...), C). A window in which no tap counts gives NaN.
+
+    Raises:
+      TypeError, ValueError: as `avg_pool2d`, which has the limits of all arguments.
 
     Examples:
       >>> avg_pool1d(jnp.arange(6.0).reshape(1, 6), 3)
@@ -137,7 +159,29 @@ def avg_pool3d(
     data_format: str = "channels_first",
     where: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
-    """Averages `x` of shape (..., C, D, H, W) over windows. For the rest see `avg_pool2d`.
+    """Averages `x` over windows of its last three spatial axes, as `torch.nn.AvgPool3d` does.
+
+    Args:
+      x: an array of shape (..., C, D, H, W), or (..., D, H, W, C) for "channels_last"; for
+        dtypes see `avg_pool2d`.
+      kernel: the number of taps of a window, one int for all axes or one per axis.
+      stride: the step from one window to the next, one int or one per axis; the kernel if None.
+      padding: the zeros around the input: an int, one per axis, one (low, high) pair per axis,
+        "VALID", "SAME" or "SAME_LOWER".
+      count_include_pad: whether padding counts in the divisor.
+      ceil_mode: whether a last window may overhang the padded input.
+      divisor_override: a non-zero int to divide by instead of the count.
+      dilation: the step from one tap to the next, one int or one per axis.
+      data_format: "channels_first" or "channels_last".
+      where: booleans that broadcast against `x` and mark the valid elements. A mask of the
+        voxels has shape (D, H, W), or (D, H, W, 1) for "channels_last".
+
+    Returns:
+      The averages, of shape (..., C, *pool_output_shape(...)) or, for "channels_last",
+      (..., *pool_output_shape(...), C). A window in which no tap counts gives NaN.
+
+    Raises:
+      TypeError, ValueError: as `avg_pool2d`, which has the limits of all arguments.
 
     Examples:
       >>> avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (2, 4, 4)).shape

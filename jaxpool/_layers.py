@@ -120,7 +120,15 @@ class _AdaptiveAvgPool(Layer):
 
 
 class AvgPool1d(_AvgPool):
-    """Averages (..., C, L) over windows: `jaxpool.avg_pool1d` as a layer, see `AvgPool2d`."""
+    """Averages (..., C, L) over windows: `jaxpool.avg_pool1d` as a layer.
+
+    The fields are the arguments of `jaxpool.avg_pool1d`, except that `kernel` is `kernel_size`.
+    The call takes `x` and, for a mask, `where`. `AvgPool2d` says what holds of all layers.
+
+    Examples:
+      >>> AvgPool1d(2)(jax.numpy.ones((8, 16, 100))).shape
+      (8, 16, 50)
+    """
 
     ndim = 1
 
@@ -151,13 +159,29 @@ class AvgPool2d(_AvgPool):
 
 
 class AvgPool3d(_AvgPool):
-    """Averages (..., C, D, H, W) over windows: `jaxpool.avg_pool3d` as a layer, see `AvgPool2d`."""
+    """Averages (..., C, D, H, W) over windows: `jaxpool.avg_pool3d` as a layer.
+
+    The fields are the arguments of `jaxpool.avg_pool3d`, except that `kernel` is `kernel_size`.
+    The call takes `x` and, for a mask, `where`. `AvgPool2d` says what holds of all layers.
+
+    Examples:
+      >>> AvgPool3d(2)(jax.numpy.ones((8, 16, 20, 30, 30))).shape
+      (8, 16, 10, 15, 15)
+    """
 
     ndim = 3
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """`jaxpool.adaptive_avg_pool1d` as a layer, see `AdaptiveAvgPool2d`."""
+    """Averages (..., C, L) to a given size: `jaxpool.adaptive_avg_pool1d` as a layer.
+
+    The fields are the arguments of `jaxpool.adaptive_avg_pool1d`. The call takes `x` and, for a
+    mask, `where`. `AvgPool2d` says what holds of all layers.
+
+    Examples:
+      >>> AdaptiveAvgPool1d(7)(jax.numpy.ones((8, 16, 100))).shape
+      (8, 16, 7)
+    """
 
     ndim = 1
 
@@ -170,7 +194,8 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     the layer is constructed, and between Flax's layers pass `data_format="channels_last"`.
 
     Examples:
-      >>> AdaptiveAvgPool2d(1, data_format="channels_last")(jax.numpy.ones((8, 7, 7, 512))).shape
+      >>> pool = AdaptiveAvgPool2d(1, data_format="channels_last")
+      >>> pool(jax.numpy.ones((8, 7, 7, 512))).shape
       (8, 1, 1, 512)
     """
 
@@ -178,7 +203,15 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """`jaxpool.adaptive_avg_pool3d` as a layer, see `AdaptiveAvgPool2d`."""
+    """Averages (..., C, D, H, W) to a given size: `jaxpool.adaptive_avg_pool3d` as a layer.
+
+    The fields are the arguments of `jaxpool.adaptive_avg_pool3d`. The call takes `x` and, for a
+    mask, `where`. `AvgPool2d` says what holds of all layers.
+
+    Examples:
+      >>> AdaptiveAvgPool3d((1, 7, 7))(jax.numpy.ones((8, 16, 20, 30, 30))).shape
+      (8, 16, 1, 7, 7)
+    """
 
     ndim = 3
 

@@ -99,7 +99,10 @@ def pool_strips(
     Examples:
       >>> image = jnp.arange(40.0).reshape(1, 8, 5)
       >>> strips = pool_strips((8, 5), 3, 3, 2, "SAME", ceil_mode=True)
-      >>> parts = [avg_pool2d(image[:, s.input], 3, 2, s.padding, ceil_mode=True) for s in strips]
+      >>> parts = [
+      ...     avg_pool2d(image[:, strip.input], 3, 2, strip.padding, ceil_mode=True)
+      ...     for strip in strips
+      ... ]
       >>> jnp.array_equal(jnp.concatenate(parts, axis=1), avg_pool2d(image, 3, 2, "SAME"))
       Array(True, dtype=bool)
     """

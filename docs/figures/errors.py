@@ -37,6 +37,9 @@ STYLE = {
     "font.sans-serif": ["DejaVu Sans"],  # which every matplotlib has; then any without serifs
     "font.size": 11,
 }
+# A photo is not inverted for dark pages: its words are legible on white and on black.
+PHOTO = {"figure.facecolor": "none", "text.color": "0.5", "font.size": 11}
+CREDIT = "Photo: danielbuechele, CC BY 2.0; cropped\nflickr.com/photos/danielbuechele/6061409035"
 
 
 def jaxpool_(x: jax.Array, kernel: int) -> jax.Array:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from errors import STYLE
+from errors import CREDIT, PHOTO, STYLE
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -23,7 +23,6 @@ from jaxpool import adaptive_avg_pool2d, avg_pool1d, avg_pool2d
 KERNEL = 20  # pixels
 # Top, left, height and width of the parts of the photo that are the images of the batch.
 PARTS = ((50, 150, 190, 230), (210, 330, 110, 230), (100, 50, 190, 125))
-CREDIT = "Photo: danielbuechele, flickr.com/photos/danielbuechele/6061409035, CC BY 2.0; cropped"
 DAY, DAYS = 24, 7  # hours
 DEAD = slice(80, 110)  # the hours of a long failure
 DROPPED = 0.15  # of the other readings
@@ -52,14 +51,15 @@ def draw_batch(path: Path) -> None:
         errors = ", ".join(f"{error:.1f}" for error in np.abs(means - truth))
         print(f"global averages, {way:14}  off by {errors} grey levels")
 
-    figure = Figure(figsize=(8, 7.9), layout="constrained")
-    grid = figure.subplots(len(rows), len(images))
-    for axes, (title, shown) in zip(grid, rows.items(), strict=True):
-        axes[0].set_title(title, loc="left", fontsize=14)
-        for panel, image in zip(axes, np.asarray(shown), strict=True):
-            show(panel, image)
-    figure.supxlabel(CREDIT, x=0.01, horizontalalignment="left", fontsize=10, color="dimgray")
-    figure.savefig(path, dpi=100)
+    with mpl.rc_context(PHOTO):
+        figure = Figure(figsize=(5.4, 5.6), layout="constrained")
+        grid = figure.subplots(len(rows), len(images))
+        for axes, (title, shown) in zip(grid, rows.items(), strict=True):
+            axes[0].set_title(title, loc="left")
+            for panel, image in zip(axes, np.asarray(shown), strict=True):
+                show(panel, image)
+        figure.supxlabel(CREDIT, x=0.01, horizontalalignment="left", fontsize=9)
+        figure.savefig(path, dpi=200)
 
 
 def show(axes: Axes, image: ArrayLike) -> None:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
-from errors import STYLE
+from errors import CREDIT, PHOTO, STYLE
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -24,7 +24,6 @@ from jaxpool import avg_pool1d, avg_pool2d
 SIZE = 7  # elements of the box filter
 WINDOW = 15  # pixels, of the local moments
 QUALITY = 8  # of the compressed photo, of 100
-CREDIT = "Photo: danielbuechele, flickr.com/photos/danielbuechele/6061409035, CC BY 2.0; cropped"
 
 
 def draw_borders(path: Path) -> None:
@@ -86,17 +85,18 @@ def draw_moments(path: Path) -> None:
         "A photo": (grey, 255),
         f"Mean over {WINDOW}x{WINDOW}": (mean(grey), 255),
         "Standard deviation": (deviation, 80),
-        f"SSIM with a JPEG of quality {QUALITY}": (ssim_map(grey, jpeg), 1),
+        f"SSIM, JPEG quality {QUALITY}": (ssim_map(grey, jpeg), 1),
     }
-    figure = Figure(figsize=(8, 7.1), layout="constrained")
-    for axes, (title, (image, brightest)) in zip(
-        figure.subplots(2, 2).flat, panels.items(), strict=True
-    ):
-        axes.imshow(np.asarray(image)[0], "gray", vmin=0, vmax=brightest)
-        axes.set_title(title, loc="left", fontsize=14)
-        axes.set(xticks=[], yticks=[])
-    figure.supxlabel(CREDIT, x=0.01, horizontalalignment="left", fontsize=10, color="dimgray")
-    figure.savefig(path, dpi=100)
+    with mpl.rc_context(PHOTO):
+        figure = Figure(figsize=(5.4, 5.1), layout="constrained")
+        for axes, (title, (image, brightest)) in zip(
+            figure.subplots(2, 2).flat, panels.items(), strict=True
+        ):
+            axes.imshow(np.asarray(image)[0], "gray", vmin=0, vmax=brightest)
+            axes.set_title(title, loc="left")
+            axes.set(xticks=[], yticks=[])
+        figure.supxlabel(CREDIT, x=0.01, horizontalalignment="left", fontsize=9)
+        figure.savefig(path, dpi=200)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

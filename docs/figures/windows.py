@@ -16,7 +16,7 @@ import numpy as np
 
 import jaxpool
 
-CELL = 30  # pixels, of a picture that is scaled to the width of the page
+CELL = 24  # pixels: the widest drawing fits a phone, so all have one scale
 GAP = 4
 PLACES = "input", "padding", "past"  # of a cell: on the input, in the padding, beyond it
 
@@ -90,8 +90,8 @@ def draw_axis(size: int, **arguments: Any) -> str:
     """A row for the cells of an axis, and one for each window: what it reads and divides by."""
     windows = Windows.of(size, **arguments)
     columns = windows.taps.shape[1]
-    left = 2 * CELL
-    right = (2.8 if None in windows.divisors else 1.2) * CELL
+    left = 56  # pixels, for a name
+    right = 76 if None in windows.divisors else 28  # for what it divides by
     shapes = [Shape("name", 0, 0, left - GAP, CELL, "input")]
     shapes += [
         Shape(
@@ -145,11 +145,11 @@ def draw_steps(
     result = np.asarray(pool(x[None], **arguments)[0])
     axes = _axes(x.shape, arguments)
     rows, columns = (axis.taps.shape[1] for axis in axes)
-    panel = max(columns, result.shape[1]) * CELL + CELL
     below = (rows + 1) * CELL
-    shapes, words = [], []
-    for n, (i, j) in enumerate(at):
-        left = n * panel
+    width = max(columns, result.shape[1]) * CELL
+    panels = []
+    for i, j in at:
+        shapes = []
         for r, c in np.ndindex(rows, columns):
             vertical, horizontal = axes[0].role(i, r), axes[1].role(j, c)
             place = max(axes[0].place(r), axes[1].place(c), key=PLACES.index)
@@ -157,19 +157,20 @@ def draw_steps(
             if place == "input":
                 text = f"{x[r - axes[0].low, c - axes[1].low]:g}"
             kind = " ".join([place, *sorted(vertical & horizontal)])
-            shapes.append(Shape(kind, left + c * CELL, r * CELL, CELL, CELL, text))
-        begin = left + (columns - result.shape[1]) / 2 * CELL
+            shapes.append(Shape(kind, c * CELL, r * CELL, CELL, CELL, text))
+        begin = (columns - result.shape[1]) / 2 * CELL
         for r, c in np.ndindex(*result.shape):
             kind = "result" if (r, c) == (i, j) else "later" if (r, c) > (i, j) else "output"
             text = f"{result[r, c]:.3g}"
             shapes.append(Shape(kind, begin + c * CELL, below + r * CELL, CELL, CELL, text))
         total = axes[0].divisors[i] * axes[1].divisors[j]
-        height = below - rows * CELL
-        shapes.append(Shape("word", left, rows * CELL, columns * CELL, height, f"÷ {total}"))
-        words.append(f"Output ({i}, {j}) is {result[i, j]:.3g}, a sum divided by {total}.")
-    described = f"An image of {x.shape[0]} by {x.shape[1]} elements. " + " ".join(words)
-    width = len(at) * panel - CELL
-    return _svg(shapes, width, below + result.shape[0] * CELL, described)
+        shapes.append(Shape("word", 0, rows * CELL, columns * CELL, CELL, f"÷ {total}"))
+        described = (
+            f"An image of {x.shape[0]} by {x.shape[1]} elements."
+            f" Output ({i}, {j}) is {result[i, j]:.3g}, a sum divided by {total}."
+        )
+        panels.append(_svg(shapes, width, below + result.shape[0] * CELL, described))
+    return f'<div class="steps">{"".join(panels)}</div>'
 
 
 def draw_divisors(size: Sequence[int], **arguments: Any) -> str:
@@ -213,7 +214,7 @@ def _svg(shapes: Sequence[Shape], width: float, height: float, described: str) -
     """The picture of shapes, with a description for those who don't see it."""
     return (
         f'<svg class="windows" role="img" viewBox="-1 -1 {width + 2:g} {height + 2:g}"'
-        f' style="max-width: {width + 2:g}px" aria-label="{escape(described)}">'
+        f' style="width: {width + 2:g}px" aria-label="{escape(described)}">'
         f"{HATCH}{''.join(_elements(shapes))}</svg>"
     )
 

@@ -2,19 +2,21 @@
 
 import re
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
-import hooks  # noqa: E402
+import hooks  # noqa: E402, F401
 
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text()
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 }
 README = PAGES["README.md"]
+INCLUDE = re.compile(r'^( *)--8<-- "([^":]+)(?::(\w+))?"$', re.MULTILINE)  # pymdownx.snippets
 
 
 def words(name):
@@ -23,13 +25,22 @@ def words(name):
 
 
 def assembled(name):
-    """The page as the site shows it, without the drawings, which run nothing."""
-    return hooks.include(PAGES[name], name)
+    """The page with what it includes, without the drawings, which run nothing."""
+
+    def included(match):
+        indent, source, section = match.groups()
+        text = (ROOT / source).read_text()
+        if section:
+            _, text = re.split(rf".*--8<-- \[start:{section}\].*\n", text)
+            text, _ = re.split(rf"\n.*--8<-- \[end:{section}\]", text)
+        return textwrap.indent(text.rstrip("\n"), indent)
+
+    return INCLUDE.sub(included, PAGES[name])
 
 
 def python_in(text):
     """The Python blocks of a page, in order."""
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"```(?:python|{ \.python })\n(.*?)```", text, re.DOTALL)
 
 
 def assert_blocks_run(text):

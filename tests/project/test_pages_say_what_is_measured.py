@@ -125,9 +125,10 @@ def test_masks(tmp_path):
 
 
 def test_additions_are_those_of_the_table():
-    rows = dict(re.findall(r"^\| (k|one by one|jaxpool) \| (.+) \|$", PAGES[PERFORMANCE], re.M))
-    columns = [[int(n) for n in row.split(" | ")] for row in rows.values()]
-    for k, one_by_one, ours in zip(*columns, strict=True):
+    _, table = PAGES[PERFORMANCE].split("| k | one by one | jaxpool |")
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \|$", table.split("\n\n")[0], re.M)
+    assert len(rows) == 8
+    for k, one_by_one, ours in (map(int, row) for row in rows):
         assert one_by_one == k * k - 1
         image = jax.ShapeDtypeStruct((1, 4096, 4096), jnp.float32)
         pooled = jax.jit(lambda x, k=k: jaxpool.avg_pool2d(x, k, 1, "SAME")).lower(image)
@@ -169,6 +170,16 @@ def mean(run, peer, dtype, direction):
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
 
 
+def test_the_bars_are_the_committed_means():
+    """Draw them anew when the results change: see `--picture` in docs/performance.md."""
+    run = CpuRun.load(ROOT / "benchmarks" / "results" / "cpu.json")
+    drawn = (ROOT / "docs" / "images" / "benchmark.svg").read_text()
+    settings = [s for s in run.settings if s.layout == "channels_last"]
+    peers = [peer for peer in run.peers if peer in PEERS]
+    means = [mean(run, peer, s.dtype, s.direction) for s, peer in product(settings, peers)]
+    assert re.findall(r">([\d.]+)</text>", drawn) == [value for value in means if value != "-"]
+
+
 def test_means_over_groups_of_cells_are_the_committed_ones():
     committed = ROOT / "benchmarks" / "compiled" / "committed" / "v5e.json"
     runs = {
@@ -193,3 +204,48 @@ def test_ratios_are_those_of_the_source():
     assert len(ratios) >= 9
     for ratio in ratios:
         assert re.search(rf"\b{re.escape(ratio)}\b", source), ratio
+
+
+SPEED = re.compile(
+    r"\b[\d.]+(x\b| times as (fast|long)| (times )?(faster|slower)\b"
+    r"| ?(ms|µs|us|(micro|milli)?seconds?|minutes?)\b)"
+)
+HARDWARE = re.compile(r"\bH100\b|\bv5e\b|\b(2|two) (CPU )?cores\b")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_figure_of_speed_has_its_hardware_beside_it(name):
+    """In its paragraph or item of a list; that of a table may be in the words above it."""
+    text = re.sub(r"^ *```.*?^ *```$", "", PAGES[name], flags=re.DOTALL | re.MULTILINE)
+    paragraphs = re.split(r"\n\s*\n(?!\|)|\n(?=- )", text)
+    assert [p for p in paragraphs if SPEED.search(p) and not HARDWARE.search(p)] == []
+
+
+def test_single_figures_are_the_committed_ones():
+    run = CpuRun.load(ROOT / "benchmarks" / "results" / "cpu.json")
+    forward = Setting("float32", "channels_last", "forward")
+    peers = ("flax", "torch", "scipy", "opencv")
+    k31 = {p: run.ratio(p, "4x16x128x128 k31 s1 p15", forward).value for p in peers}
+    said = f"{k31['flax']:.0f} times as fast as Flax's and {k31['torch']:.0f} times as fast as Py"
+    assert said in words("README.md")
+    page = words(PERFORMANCE)
+    assert f"takes {k31['scipy']:.1f} times as long as jaxpool for 31x31" in page
+    assert f"`blur` {k31['opencv']:.2f} times" in page
+
+    cell = "32x128x56x56 k3 s1 p1"
+    faulting = CpuRun(run.environment, run.default_allocator)
+    took = [
+        f"{1000 * which.find(peer, cell, forward).timing.median:.0f}"
+        for peer in ("jaxpool", "flax", "torch")
+        for which in (faulting, run)
+    ]
+    said = "{} ms instead of {} with jaxpool, {} instead of {} with Flax, and {} instead of {} with"
+    assert said.format(*took) in page
+
+    h100 = Times.load(ROOT / "benchmarks" / "results" / "h100.json")
+    large = h100.headline["windows from 15x15"]
+    said = f"the H100 is {large['flax']:.0f} against Flax and {large['torch']:.0f} against PyTorch"
+    assert said in words("README.md")
+    asked = product(h100.peers, h100.cells, h100.settings)
+    worst = min(ratio.value for ask in asked if (ratio := h100.ratio(*ask)))
+    assert f"In the worst cell jaxpool takes {1 / worst:.1f} times as long as Keras" in page

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pages import README
+from pages import PAGES, README
 
 import jaxpool
 
@@ -18,7 +18,10 @@ def test_public_names():
 def test_every_public_name_is_documented(name):
     documentation = getattr(jaxpool, name).__doc__
     assert documentation
-    assert ">>>" in documentation or "avg_pool" in documentation
+    assert ">>>" in documentation
+    places = ["jaxpool", "jaxpool.nnx"] if name[0].isupper() else ["jaxpool"]
+    for place in places:
+        assert f"\n::: {place}.{name}\n" in PAGES["docs/reference.md"]
     assert name in README or name[:-2] + "1d/2d/3d" in README
 
 
