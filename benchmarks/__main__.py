@@ -19,9 +19,9 @@ from benchmarks.picture import draw
 from benchmarks.programs import JAXPOOL, PEERS
 from benchmarks.report import report
 from benchmarks.results import Run, environment
-from benchmarks.variables import set_them, without_them
+from benchmarks.settings import make_them, without_them
 
-# Measured with the variables and without: one with a large result, one that takes little time.
+# Measured with the settings and without: one with a large result, one that takes little time.
 TWICE = CELLS[1], CELLS[2]
 
 
@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seconds", type=float, help="for each peer, cell and direction; 0.3 by default")
     add("--rounds", type=int, help="of turns that the peers take in that time; 7 by default")
     add("--patience", type=float, help="how many seconds one call may take; 3 by default")
-    add("--defaults", action="store_true", help="do not set the variables of variables.py")
+    add("--defaults", action="store_true", help="leave out the settings of settings.py")
     add("--json", type=Path, metavar="PATH", help="write all results")
     add("--picture", type=Path, metavar="PATH", help="draw the ratios")
     add("--load", type=Path, metavar="PATH", help="show what --json wrote, and measure nothing")
@@ -61,7 +61,7 @@ def _all(names: Iterable[str]) -> str:
 
 def measure(options: argparse.Namespace) -> Run:
     """Measures all that the options ask for, behind a progress bar."""
-    run = Run(environment())
+    run = Run(environment(options.defaults))
     steps = len(options.cells) * len(options.dtypes) * len(options.directions)
     with tqdm(total=steps + (1 + len(COMPILE)) * (not options.defaults)) as bar:
         for cell in options.cells:
@@ -104,5 +104,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 if __name__ == "__main__":
     options = parse(None)
     if not (options.defaults or options.load):
-        set_them()
+        make_them()
     main()

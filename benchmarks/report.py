@@ -108,7 +108,7 @@ def _with_defaults(run: Run) -> list[str]:
         if kept and kept.timing and result.timing:
             times = [_seconds(timing.median) for timing in (kept.timing, result.timing)]
             row[peers.index(result.peer)] = " / ".join(times)
-    title = "With the variables of variables.py, as above / with the defaults of glibc and JAX"
+    title = "With the settings of settings.py, as above / with the defaults of glibc and JAX"
     return table(title, peers, [[name, *row] for name, row in rows.items() if any(row)])
 
 

@@ -15,7 +15,6 @@ from benchmarks.extras import Extra
 from benchmarks.measure import Timing
 from benchmarks.peers import cores
 from benchmarks.programs import COPY, JAXPOOL, Compiled
-from benchmarks.variables import are_set
 
 PACKAGES = (
     *("jaxpool", "jax", "flax", "equinox", "keras", "dm-haiku", "torch", "scipy"),
@@ -55,7 +54,7 @@ class Run:
     environment: dict[str, Any]
     results: list[Result] = field(default_factory=list)
     extras: list[Extra] = field(default_factory=list)
-    with_defaults: list[Result] = field(default_factory=list)  # see variables.py
+    with_defaults: list[Result] = field(default_factory=list)  # see settings.py
 
     @property
     def cells(self) -> list[str]:
@@ -132,13 +131,13 @@ class Run:
         return cls(content["environment"], results, extras, with_defaults)
 
 
-def environment() -> dict[str, Any]:
+def environment(defaults: bool) -> dict[str, Any]:
     """The machine and the versions that a run depends on, and whether anything else was running."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": cores(),
-        "variables": "set" if are_set() else "defaults",
+        "settings": "defaults" if defaults else "those of settings.py",
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         **{name: version for name in PACKAGES if (version := _version(name))},
     }

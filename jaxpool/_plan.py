@@ -38,6 +38,7 @@ class Box(NamedTuple):
 
     spans: tuple[Span, ...]
     origin: Origin
+    ndim: int  # of the array
     is_first: bool = True  # of the axes that are summed along, in this order
     is_last: bool = True
 
@@ -76,6 +77,16 @@ def few_taps_inside(box: Box) -> bool:
     """
     limit = 12 if box.origin in ("converted", "counted") else 16
     return box.taps <= limit and box.all(lambda span: span.is_inside)
+
+
+def few_taps_little_padded(box: Box) -> bool:
+    """Up to 9 taps along other axes than that of adjacent elements, padded at up to two ends: then
+    XLA moves the branches out of the loop over adjacent elements, if it has nothing to convert.
+    """
+    ends = sum((span.low > 0) + (span.end > 0) for span in box.spans)
+    adjacent = box.ndim - 1
+    apart = box.all(lambda span: span.is_known and span.axis != adjacent)
+    return box.origin == "stored" and apart and box.taps <= 9 and ends <= 2
 
 
 def masked(box: Box) -> bool:
@@ -194,6 +205,8 @@ VALUE = (
     Row(two_taps, cpu="taps"),
     # cpu: 3x for 2x2 tiles of [32, 64, 224, 224], 7x for 3x3 tiles, 5x for 3x3 of stride 1.
     Row(few_taps_inside, cpu="taps"),
+    # cpu: 1.7x for 3x3 of stride 2 with padding of [32, 112, 112, 64].
+    Row(few_taps_little_padded, cpu="taps"),
     # gpu: as fast as by axis, and 1.4x for 4x4 tiles in channels_first. For 32x32 tiles a reshape
     # and a sum are 2x as fast, but XLA gathers an axis if the devices do not divide its tiles.
     Row(tiling, gpu="window"),
@@ -239,15 +252,17 @@ FUSED_BIN = {"cpu": 5.0, "gpu": inf, "tpu": inf}
 
 
 def plans(
-    spans: Sequence[Span | Ragged], origin: Origin, purpose: Purpose
+    spans: Sequence[Span | Ragged], ndim: int, origin: Origin, purpose: Purpose
 ) -> tuple[Plan, Plan, Plan]:
-    """The plans of the cpu, the gpu and the tpu for a sum over `spans` of what has that origin."""
-    cpu, gpu, tpu = (_plan(spans, origin, purpose, platform) for platform in PLATFORMS)
+    """The plans of the cpu, the gpu and the tpu for a sum over `spans` of an array of `ndim` axes
+    that has that origin.
+    """
+    cpu, gpu, tpu = (_plan(spans, ndim, origin, purpose, platform) for platform in PLATFORMS)
     return cpu, gpu, tpu
 
 
 def _plan(
-    spans: Sequence[Span | Ragged], origin: Origin, purpose: Purpose, platform: Platform
+    spans: Sequence[Span | Ragged], ndim: int, origin: Origin, purpose: Purpose, platform: Platform
 ) -> Plan:
     """First the axes of a single window, then those of fixed windows, then the bins.
 
@@ -265,8 +280,9 @@ def _plan(
     limit = SLICED_BLOCK[platform]
     sliced = tuple(s for s in ragged if max(s.block.size, s.block.outputs) <= limit)
     gathered = tuple(span for span in ragged if span not in sliced)
-    box = Box(several, origin if purpose == "value" else "stored")
-    summed = *_one(Box(single, origin), purpose, platform), *_several(box, purpose, platform)
+    one = Box(single, origin, ndim)
+    more = Box(several, origin if purpose == "value" else "stored", ndim)
+    summed = *_one(one, purpose, platform), *_several(more, purpose, platform)
     are_long = any(span.size > FUSED_BIN[platform] * span.outputs for span in gathered)
     bins = [(span,) for span in gathered] if are_long else [gathered]
     steps = [*summed, Step("picked", far), Step("sliced_bins", sliced)]
@@ -305,7 +321,7 @@ def _several(box: Box, purpose: Purpose, platform: Platform) -> list[Step]:
     spans = box.spans if way == BY_AXIS else box.spans[::-1]
     last = len(spans) - 1
     axes = [
-        Box((span,), "stored" if i else box.origin, i == 0, i == last)
+        Box((span,), "stored" if i else box.origin, box.ndim, i == 0, i == last)
         for i, span in enumerate(spans)
     ]
     return [Step(_way(AXIS, axis, platform), axis.spans) for axis in axes]

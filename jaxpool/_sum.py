@@ -31,7 +31,7 @@ def windowed_sum(
     x = lax.convert_element_type(x, dtype)
     if where is not None:  # not before: not every dtype that is converted has a zero
         x = jnp.where(where, x, np.zeros((), dtype))
-    value, tangent = (plans(spans, origin, of) for of in ("value", "tangent"))
+    value, tangent = (plans(spans, x.ndim, origin, of) for of in ("value", "tangent"))
     summed: Callable[[jax.Array], jax.Array] = partial(_by_platform, value)
     if value != tangent:
         summed = differing(summed, partial(_by_platform, tangent))
