@@ -71,11 +71,13 @@ def window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
 
 def taps(x: jax.Array, spans: Sequence[Span], place: tuple[int, ...] = ()) -> jax.Array:
-    """A strided slice for each tap, added up along one axis after the other."""
+    """A strided slice for each tap, added up along one axis after the other: the bits are those of
+    taps along each axis alone.
+    """
     if len(place) == len(spans):
         return _tap(x, spans, place)
-    places = [(*place, j) for j in range(spans[len(place)].kernel)]
-    return reduce(lax.add, [taps(x, spans, one) for one in places])
+    last = spans[-1 - len(place)]
+    return reduce(lax.add, [taps(x, spans, (j, *place)) for j in range(last.kernel)])
 
 
 def _tap(x: jax.Array, spans: Sequence[Span], place: Sequence[int]) -> jax.Array:

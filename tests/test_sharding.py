@@ -80,12 +80,36 @@ for platform in (1, 2):
         print(size, *re.findall(r" (all-\\S+?|collective-\\S+?|reduce-scatter)\\(", text))
 """
 
+CHANNELS_LAST = """\
+import re
+from collections import Counter
+import jax, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import jaxpool
+
+mesh = Mesh(np.reshape(jax.devices(), (4, 2)), ("a", "b"))
+for names in (("a", None), (None, "b"), ("a", "b")):
+    spec = NamedSharding(mesh, PartitionSpec(None, *names))
+    x = jax.ShapeDtypeStruct((8, 128, 128, 8), "float32", sharding=spec)
+    pool = jax.jit(lambda x: jaxpool.avg_pool2d(x, 3, 2, 1, data_format="channels_last"))
+    text = pool.lower(x).compile().as_text()
+    found = Counter(re.findall(r" (all-\\S+?|collective-\\S+?|reduce-scatter)\\(", text))
+    print(dict(found))
+"""
+
 
 def test_global_pools_of_other_platforms_need_one_all_reduce():
     """Their tiles lie on one device each."""
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     found = run_python("-c", GLOBAL, cwd=ROOT, env=environment).splitlines()
     assert found == 2 * [*(f"{size} all-reduce" for size in (16, 56, 14, 8)), "7"]
+
+
+def test_taps_at_once_exchange_each_a_border():
+    """In channels_last; docs/scaling.md says so."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    found = run_python("-c", CHANNELS_LAST, cwd=ROOT, env=environment).splitlines()
+    assert found == [str({"collective-permute": count}) for count in (3, 3, 6)]
 
 
 def assert_values_and_gradients_are_those_of_one_device(rows):
