@@ -3,7 +3,7 @@
 It draws the blocks that ask for drawings: a custom fence would be imported before MkDocs finds
 this folder. It links names in the reference: docstrings write them as code, and mkdocstrings links
 only what is written as a link. The few names of other projects are here and not in inventories,
-because a build needs no network. It puts the version in the footer.
+because a build needs no network. It puts the version in the header.
 """
 
 import re
@@ -23,7 +23,7 @@ DRAWING = re.compile(rf"^```({'|'.join(windows.DRAWINGS)})\n(.*?)^```$", re.DOTA
 
 def on_config(config: Any) -> None:
     """The version on every page."""
-    config.copyright = f"jaxpool {jaxpool.__version__}. {config.copyright}"
+    config.site_name = f"jaxpool {jaxpool.__version__}"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

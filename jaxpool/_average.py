@@ -123,24 +123,25 @@ def _divide(
     It is multiplied by the reciprocal. XLA turns some divisions into that and leaves others, which
     round otherwise, so that an image of a batch would not have the bits that it has alone.
     """
+    divisor: jax.Array | np.ndarray
     if divisor_override is not None:
-        return total * (1 / np.asarray(divisor_override, total.dtype))
-    if where is None:
+        divisor, may_be_empty = np.asarray(divisor_override, total.dtype), False
+    elif where is None:
         divisor, may_be_empty = _count(total, spans, count_include_pad)
     else:
         shape = list(where.shape)
         for span in spans:
             shape[span.axis] = span.size
         where = jnp.broadcast_to(where, shape)  # not over batch and channels
-        divisor = windowed_sum(where, total.dtype, spans)
+        divisor, may_be_empty = windowed_sum(where, total.dtype, spans), True
         if count_include_pad:
             divisor += _count(total, spans, True)[0] - _count(total, spans, False)[0]
-        may_be_empty = True
-    if may_be_empty:  # total / 0 would do for the value, but not for the tangent, which is 0
-        divisor = jnp.asarray(divisor)
-        # 0 / 0 is the NaN, for jax_debug_nans reports a constant one where nothing is empty.
-        return jnp.where(divisor == 0, 0 / divisor, total * (1 / divisor))
-    return total * (1 / divisor)
+    if not may_be_empty:
+        return total * (1 / divisor)
+    # total / 0 would do for the value, but not for the tangent, which is 0. And 0 / 0 is the NaN,
+    # for jax_debug_nans reports a constant one where nothing is empty.
+    divisor = jnp.asarray(divisor)
+    return jnp.where(divisor == 0, 0 / divisor, total * (1 / divisor))
 
 
 def _count(

@@ -153,11 +153,12 @@ def very_long(box: Box) -> bool:
 
 
 def short(box: Box) -> bool:
-    """Up to 5 taps along the first or the last axis, or 3 under a mask, beside which XLA leaves
-    branches of the padding in the loop. More would also exchange too much where it is sharded.
+    """Up to 4 taps along the first axis, or 5 along the last: more would exchange too much where
+    both are sharded. Up to 3 under a mask, beside which XLA leaves branches in the loop.
     """
-    limit = 3 if box.origin == "masked" else 5
-    return (box.is_first or box.is_last) and box.taps <= limit
+    if box.origin == "masked":
+        return box.is_first and box.taps <= 3
+    return box.taps <= (5 if box.is_last else 4 if box.is_first else 0)
 
 
 def short_tiles(box: Box) -> bool:
@@ -233,7 +234,7 @@ AXIS = (
     Row(very_long, tpu="nested"),
     # cpu: XLA neither vectorises reduce_window nor fuses it with a conversion or a mask. It does so
     # with padded slices, if the padding is along one axis. 1.4x for 3x3 of stride 1 of
-    # [32, 128, 56, 56], 1.1x for stride 2, 1.1x for 5x5; in bfloat16 1.9x, 1.4x, 1.8x.
+    # [32, 128, 56, 56], 1.1x for stride 2; in bfloat16 1.9x, 1.4x.
     Row(short, cpu="taps"),
     # cpu: 1.1x for 8x8 tiles, 1.5x for 10x10 and 14x14, in bfloat16 2.3x, 3x; 16 elements are not.
     Row(short_tiles, cpu="taps"),
