@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from math import inf, prod
 from typing import Literal, NamedTuple, TypeAlias
 
+from jaxlib.version import __version__ as jaxlib_version
+
 from jaxpool._window import Ragged, Span
 
 Platform: TypeAlias = Literal["cpu", "gpu", "tpu"]
@@ -20,6 +22,8 @@ Purpose: TypeAlias = Literal["value", "tangent"]
 # XLA may repeat all but the first. A mask is counted.
 Origin: TypeAlias = Literal["stored", "masked", "converted", "counted"]
 PLATFORMS: tuple[Platform, ...] = ("cpu", "gpu", "tpu")
+# Whether XLA keeps the result of a step on the CPU: before jaxlib 0.11 it fused all the same.
+STORES = tuple(map(int, jaxlib_version.split(".")[:2])) >= (0, 11)
 
 
 class Step(NamedTuple):
@@ -67,8 +71,9 @@ class Row(NamedTuple):
 
 
 def two_taps(box: Box) -> bool:
-    """Up to 2 taps along each axis of a known size."""
-    return box.all(lambda span: span.is_known and span.kernel <= 2)
+    """Up to 2 taps along each axis of a known size, if a count of them can be stored."""
+    short = box.all(lambda span: span.is_known and span.kernel <= 2)
+    return short and (STORES or box.origin != "counted")
 
 
 def few_taps_inside(box: Box) -> bool:
@@ -153,17 +158,27 @@ def very_long(box: Box) -> bool:
 
 
 def short(box: Box) -> bool:
-    """Up to 4 taps along the first axis, or 5 along the last: more would exchange too much where
-    both are sharded. Up to 3 under a mask, beside which XLA leaves branches in the loop.
+    """Up to 5 taps along the last axis, or 4 along the first, if their sums can be stored: more
+    would exchange too much where both are sharded. Up to 3 under a mask, beside which XLA leaves
+    branches in the loop.
     """
-    if box.origin == "masked":
+    if box.origin == "masked" and STORES:
         return box.is_first and box.taps <= 3
-    return box.taps <= (5 if box.is_last else 4 if box.is_first else 0)
+    return box.taps <= (5 if box.is_last else 4 if box.is_first and STORES else 0)
+
+
+def strided_from_elsewhere(box: Box) -> bool:
+    """Up to 3 taps of stride 2 along the first axis of what is not stored."""
+    (span,) = box.spans
+    return box.is_first and box.origin != "stored" and 1 < span.stride < span.kernel <= 3
 
 
 def short_tiles(box: Box) -> bool:
-    """Tiles of up to 14 elements along an axis, none of them padded."""
-    return box.all(lambda span: span.is_inside and span.is_tiling and span.kernel <= 14)
+    """Tiles of up to 14 elements along an axis, none of them padded, if their sums can be stored or
+    are of what is.
+    """
+    tiles = box.all(lambda span: span.is_inside and span.is_tiling and span.kernel <= 14)
+    return tiles and (STORES or box.origin == "stored")
 
 
 def anything(box: Box) -> bool:
@@ -236,6 +251,8 @@ AXIS = (
     # with padded slices, if the padding is along one axis. 1.4x for 3x3 of stride 1 of
     # [32, 128, 56, 56], 1.1x for stride 2; in bfloat16 1.9x, 1.4x.
     Row(short, cpu="taps"),
+    # cpu, before jaxlib 0.11: 2x for 3x3 of stride 2 of [32, 64, 112, 112] in bfloat16 or masked.
+    Row(strided_from_elsewhere, cpu="taps"),
     # cpu: 1.1x for 8x8 tiles, 1.5x for 10x10 and 14x14, in bfloat16 2.3x, 3x; 16 elements are not.
     Row(short_tiles, cpu="taps"),
     Row(anything, cpu="window", gpu="window", tpu="window"),

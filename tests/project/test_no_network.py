@@ -81,7 +81,8 @@ def test_modules_that_the_package_uses():
         "typing",
     }
     others = {name.split(".")[0] for name in used - standard}
-    assert others == {"flax", "jax", "jax2onnx", "jaxpool", "numpy"}  # jax2onnx if it is there
+    # jax2onnx if it is there.
+    assert others == {"flax", "jax", "jax2onnx", "jaxlib", "jaxpool", "numpy"}
 
 
 @pytest.mark.parametrize(("event", "arguments"), ELSEWHERE)
