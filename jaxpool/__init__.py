@@ -7,6 +7,8 @@
   Flax NNX.
 """
 
+import typing as _typing
+
 from jaxpool._adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from jaxpool._avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
 from jaxpool._shapes import pool_output_shape, pool_strips
@@ -18,6 +20,9 @@ from jaxpool.linen import (
     AvgPool2d,
     AvgPool3d,
 )
+
+if _typing.TYPE_CHECKING:
+    from jaxpool import nnx as nnx
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -37,3 +42,16 @@ __all__ = [
 ]
 
 __version__ = "0.2.0"
+
+
+def __getattr__(name: str) -> object:
+    """Imports `jaxpool.nnx` when it is first used, because Flax NNX takes a second to import."""
+    if name == "nnx":
+        import jaxpool.nnx
+
+        return jaxpool.nnx
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "nnx"})

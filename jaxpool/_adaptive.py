@@ -3,16 +3,16 @@
 import jax
 import numpy as np
 
-from jaxpool._average import average
-from jaxpool._parse import Caller, OutputSize, parse_adaptive
+from jaxpool._average import Mask, average
+from jaxpool._parse import DataFormat, ErrorContext, OutputSize, parse_adaptive
 
 
 def adaptive_avg_pool1d(
     x: jax.Array | np.ndarray,
     output_size: OutputSize,
     *,
-    data_format: str = "channels_first",
-    where: jax.Array | np.ndarray | None = None,
+    data_format: DataFormat = "channels_first",
+    where: Mask | None = None,
 ) -> jax.Array:
     """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool1d` does.
 
@@ -33,16 +33,15 @@ def adaptive_avg_pool1d(
       >>> adaptive_avg_pool1d(jnp.arange(5.0).reshape(1, 5), 3)
       Array([[0.5, 2. , 3.5]], dtype=float32)
     """
-    caller = Caller("adaptive_avg_pool1d")
-    return average(caller, parse_adaptive(caller, 1, output_size, data_format), x, where)
+    return _adaptive_avg_pool(1, x, where, output_size, data_format)
 
 
 def adaptive_avg_pool2d(
     x: jax.Array | np.ndarray,
     output_size: OutputSize,
     *,
-    data_format: str = "channels_first",
-    where: jax.Array | np.ndarray | None = None,
+    data_format: DataFormat = "channels_first",
+    where: Mask | None = None,
 ) -> jax.Array:
     """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool2d` does.
 
@@ -80,16 +79,15 @@ def adaptive_avg_pool2d(
       >>> adaptive_avg_pool2d(image, 1).shape
       (1, 1, 1)
     """
-    caller = Caller("adaptive_avg_pool2d")
-    return average(caller, parse_adaptive(caller, 2, output_size, data_format), x, where)
+    return _adaptive_avg_pool(2, x, where, output_size, data_format)
 
 
 def adaptive_avg_pool3d(
     x: jax.Array | np.ndarray,
     output_size: OutputSize,
     *,
-    data_format: str = "channels_first",
-    where: jax.Array | np.ndarray | None = None,
+    data_format: DataFormat = "channels_first",
+    where: Mask | None = None,
 ) -> jax.Array:
     """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool3d` does.
 
@@ -111,5 +109,16 @@ def adaptive_avg_pool3d(
       >>> adaptive_avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (4, 1, None)).shape
       (2, 3, 4, 1, 8)
     """
-    caller = Caller("adaptive_avg_pool3d")
-    return average(caller, parse_adaptive(caller, 3, output_size, data_format), x, where)
+    return _adaptive_avg_pool(3, x, where, output_size, data_format)
+
+
+def _adaptive_avg_pool(
+    ndim: int,
+    x: jax.Array | np.ndarray,
+    where: Mask | None,
+    output_size: OutputSize,
+    data_format: str,
+) -> jax.Array:
+    """Over `ndim` spatial axes."""
+    context = ErrorContext(f"adaptive_avg_pool{ndim}d")
+    return average(context, parse_adaptive(context, ndim, output_size, data_format), x, where)

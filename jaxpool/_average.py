@@ -1,168 +1,139 @@
-"""The average: `x` and `where` are checked, the windows summed, the sum divided once."""
+"""The one path of all functions and layers: `x` and `where` are checked, masked, averaged."""
 
-import sys
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.numpy import where as select  # as it was at import: jax2onnx replaces it while it traces
 from jax.typing import DTypeLike
 
-from jaxpool._parse import Caller, Pool, Shaped, lay
-from jaxpool._sum import windowed_sum
-from jaxpool._window import Ragged, Span
+from jaxpool._divide import count_taps, divide, divide_by_array
+from jaxpool._parse import ErrorContext, Pool, place_windows
+from jaxpool._primitive import accumulator, windowed_average
+from jaxpool._window import UNDIVIDED, Divisor, Placed
+
+Mask: TypeAlias = jax.Array | np.ndarray | np.bool_ | bool
 
 
 def average(
-    caller: Caller,
+    context: ErrorContext,
     pool: Pool,
     x: jax.Array | np.ndarray,
-    where: jax.Array | np.ndarray | None,
+    where: Mask | None,
 ) -> jax.Array:
     """Checks `x` and `where`, and averages as `pool` says."""
-    if isinstance(x, np.ma.MaskedArray):
-        must = "not be a masked array: pass its data, and its mask as where=~mask"
-        caller.fail(TypeError, "x", must, _shown(x))
-    if not isinstance(x, (jax.Array, np.ndarray)):
-        caller.fail(TypeError, "x", "be a JAX or NumPy array", x)
+    x = _checked(context, x)
     ndim = len(pool.windows)
-    first_axis = x.ndim - ndim - pool.channels_last
-    shown = _shown(x)
-    is_number = jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
-    if not is_number or (isinstance(x, np.ndarray) and x.real.dtype.itemsize > 8):
-        caller.fail(TypeError, "x", "hold numbers or booleans of a dtype of JAX", shown)
     layout = " in channels_last" if pool.channels_last else " in channels_first"
     if x.ndim <= ndim:
         must = f"have at least {ndim + 1} axes: {ndim} spatial and one of channels"
-        caller.fail(ValueError, "x", must, shown, layout)
+        context.fail(ValueError, "x", must, x, layout)
+    first_axis = x.ndim - ndim - pool.channels_last
     sizes = x.shape[first_axis : first_axis + ndim]
-    spans = lay(caller, pool.windows, sizes, first_axis, "x", shown, layout)
+    windows = place_windows(context, pool.windows, sizes, first_axis, "x", x, layout)
     if where is not None:
-        if not isinstance(where, (jax.Array, np.ndarray)):
-            caller.fail(TypeError, "where", "be a JAX or NumPy array of booleans or None", where)
-        if where.dtype != bool:
-            caller.fail(TypeError, "where", "hold booleans", _shown(where))
-        lengths = zip(where.shape[::-1], x.shape[::-1], strict=False)
-        if where.ndim > x.ndim or not all(n in (1, size) for n, size in lengths):
-            must = f"broadcast against x of shape {x.shape}"
-            if pool.channels_last:
-                must += ", with 1 for the channels in a mask of the pixels"
-            caller.fail(ValueError, "where", must, _shown(where))
-    if "jax2onnx" in sys.modules:
-        import jaxpool._jax2onnx  # noqa: F401
+        where = _checked_mask(context, where, x, pool.channels_last)
     averaged: jax.Array = _average(
         x,
         where,
-        scope=f"jaxpool.{caller.name}",
-        spans=spans,
-        count_include_pad=pool.count_include_pad,
-        divisor_override=pool.divisor_override,
+        scope=f"jaxpool.{context.name}",
+        windows=windows,
+        divisor=pool.divisor,
+        mask_is_constant=_is_constant(where) and not _is_constant(x),
     )
     return averaged
 
 
-def _shown(x: jax.Array | np.ndarray) -> Shaped:
-    return Shaped(x.shape, x.dtype)
+def _is_constant(x: Any) -> bool:
+    """Whether it is an array, and in a program that is being traced a constant."""
+    return x is not None and not isinstance(x, jax.core.Tracer)
+
+
+def _checked(context: ErrorContext, x: Any) -> Any:
+    """`x`, if it is an array of numbers, and of NumPy as JAX reads it right."""
+    if isinstance(x, np.ma.MaskedArray):
+        must = "not be a masked array: pass x.data, and where=~np.ma.getmaskarray(x)"
+        context.fail(TypeError, "x", must, x)
+    if not isinstance(x, (jax.Array, np.ndarray)):
+        convert = "x.numpy()" if hasattr(x, "numpy") else "jnp.asarray(x)"
+        context.fail(TypeError, "x", "be a JAX or NumPy array", x, f": pass {convert}")
+    is_number = jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
+    is_numpy = isinstance(x, np.ndarray)
+    if not is_number or (is_numpy and (x.dtype.kind == "m" or x.real.dtype.itemsize > 8)):
+        context.fail(TypeError, "x", "hold numbers or booleans of a dtype of JAX", x)
+    if is_numpy and x.dtype.kind in "iu" and x.dtype.itemsize == 8:
+        return x.astype(accumulator(x.dtype))  # without x64 JAX would cut off the upper 32 bits
+    # JAX reads other byte orders, as of FITS files, the wrong way round.
+    return x.astype(x.dtype.newbyteorder("="), copy=False) if is_numpy else x
+
+
+def _checked_mask(context: ErrorContext, where: Any, x: Any, channels_last: bool) -> Any:
+    """`where`, if it is an array of booleans that broadcasts against `x`."""
+    if isinstance(where, (bool, np.bool_)):
+        return np.full((1,) * x.ndim, where)
+    if not isinstance(where, (jax.Array, np.ndarray)):
+        must = "be a JAX or NumPy array of booleans, True, False or None"
+        context.fail(TypeError, "where", must, where)
+    if where.dtype != bool:
+        context.fail(TypeError, "where", "hold booleans", where)
+    lengths = zip(where.shape[::-1], x.shape[::-1], strict=False)
+    if where.ndim > x.ndim or not all(n in (1, size) for n, size in lengths):
+        must = f"broadcast against x of shape {x.shape}"
+        if channels_last:
+            must += ", with 1 for the channels in a mask of the pixels"
+        context.fail(ValueError, "where", must, where)
+    return where
 
 
 # The jit makes an eager call one dispatch; inline, it leaves no trace in a program around it.
-@partial(
-    jax.jit,
-    static_argnames=("scope", "spans", "count_include_pad", "divisor_override"),
-    inline=True,
-)
+@partial(jax.jit, static_argnames=("scope", "windows", "divisor", "mask_is_constant"), inline=True)
 def _average(
     x: jax.Array,
     where: jax.Array | None,
     *,
     scope: str,
-    spans: tuple[Span | Ragged, ...],
-    count_include_pad: bool,
-    divisor_override: int | None,
+    windows: Sequence[Placed],
+    divisor: Divisor,
+    mask_is_constant: bool,
 ) -> jax.Array:
-    """The averages over the windows of `spans`, of the dtype that `x` asks for.
+    """The averages over `windows`, of the dtype that `x` asks for.
 
     Profiles and dumps of programs name its operations after `scope`.
     """
+    wide = accumulator(x.dtype)
+    dtype: DTypeLike = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else wide
     with jax.named_scope(scope):
-        result, accumulator = _dtypes(x.dtype)
-        if where is not None:
-            where = lax.expand_dims(where, range(x.ndim - where.ndim))
-        total = windowed_sum(x, accumulator, spans, where)
-        divide = partial(
-            _divide,
-            where=where,
-            spans=spans,
-            count_include_pad=count_include_pad,
-            divisor_override=divisor_override,
-        )
-        if jnp.iscomplexobj(total):  # by a complex divisor, inf + 0j would become inf + nan j
-            return lax.complex(divide(total.real), divide(total.imag))
-        return lax.convert_element_type(divide(total), result)
+        if where is None:
+            return windowed_average(x, windows, divisor, dtype)
+        if mask_is_constant:  # XLA would count it while it compiles, for seconds
+            where = lax.optimization_barrier(where)  # type: ignore[no-untyped-call]
+        where = lax.expand_dims(where, range(x.ndim - where.ndim))
+        # Converted first, because not every dtype has a zero.
+        kept = select(where, lax.convert_element_type(x, wide), np.zeros((), wide))
+        total = windowed_average(kept, windows, UNDIVIDED, wide, is_masked=True)
+        averaged = _divided_by_valid(total, where, windows, divisor)
+        return lax.convert_element_type(averaged, dtype)
 
 
-def _dtypes(dtype: DTypeLike) -> tuple[DTypeLike, DTypeLike]:
-    """The dtypes of the result and of the sum for an input of `dtype`."""
-    if not jnp.issubdtype(dtype, jnp.inexact):
-        return (jnp.result_type(float),) * 2
-    narrow = jnp.finfo(dtype).bits < 32  # type: ignore[no-untyped-call]
-    return dtype, jnp.float32 if narrow else dtype
-
-
-def _divide(
-    total: jax.Array,
-    where: jax.Array | None,
-    spans: Sequence[Span | Ragged],
-    count_include_pad: bool,
-    divisor_override: int | None,
+def _divided_by_valid(
+    total: jax.Array, where: jax.Array, windows: Sequence[Placed], divisor: Divisor
 ) -> jax.Array:
-    """`total` divided by `divisor_override`, or by how many elements of each window count.
-
-    It is multiplied by the reciprocal. XLA turns some divisions into that and leaves others, which
-    round otherwise, so that an image of a batch would not have the bits that it has alone.
-    """
-    divisor: jax.Array | np.ndarray
-    if divisor_override is not None:
-        divisor, may_be_empty = np.asarray(divisor_override, total.dtype), False
-    elif where is None:
-        divisor, may_be_empty = _count(total, spans, count_include_pad)
-    else:
-        shape = list(where.shape)
-        for span in spans:
-            shape[span.axis] = span.size
-        where = jnp.broadcast_to(where, shape)  # not over batch and channels
-        divisor, may_be_empty = windowed_sum(where, total.dtype, spans), True
-        if count_include_pad:
-            divisor += _count(total, spans, True)[0] - _count(total, spans, False)[0]
-    if not may_be_empty:
-        return total * (1 / divisor)
-    # total / 0 would do for the value, but not for the tangent, which is 0. And 0 / 0 is the NaN,
-    # for jax_debug_nans reports a constant one where nothing is empty.
-    divisor = jnp.asarray(divisor)
-    return jnp.where(divisor == 0, 0 / divisor, total * (1 / divisor))
-
-
-def _count(
-    total: jax.Array, spans: Sequence[Span | Ragged], count_include_pad: bool
-) -> tuple[jax.Array | np.ndarray, bool]:
-    """How many elements of each window count, and whether that may be none.
-
-    It is one number, or the product of one vector for each axis along which windows differ.
-    """
-    number, vectors, may_be_empty = 1, [], False
-    for span in spans:
-        xp = np if isinstance(span.size, int) else jnp
-        index = xp.arange(total.shape[span.axis])  # a symbol may be written in several ways
-        counts = span.counts(index, count_include_pad, xp)
-        may_be_empty |= xp is jnp or not counts.all()
-        if xp is np and (counts == counts[0]).all():
-            number *= int(counts[0])
-        else:
-            others = [a for a in range(total.ndim) if a != span.axis]
-            vectors.append(xp.expand_dims(counts.astype(total.dtype), others))
-    product: jax.Array | np.ndarray = np.asarray(number, total.dtype)
-    if vectors:  # multiplied by JAX, so that no constant of the program is more than a vector
-        product = reduce(jnp.multiply, vectors[1:], product * vectors[0])
-    return product, may_be_empty
+    """The sums of the valid elements divided by how many there are, and the padding that counts."""
+    if divisor.override is not None:
+        return divide(total, windows, divisor, is_value=True)
+    dtype, shape = total.real.dtype, list(where.shape)
+    for span in windows:
+        shape[span.axis] = span.size
+    where = lax.broadcast_in_dim(where, shape, range(where.ndim))  # not over batch and channels
+    count = windowed_average(where, windows, UNDIVIDED, dtype)
+    if divisor.count_include_pad and any(span.is_padded for span in windows):
+        both, inside = (
+            count_taps(windows, total.shape, Divisor(count_include_pad=included))
+            for included in (True, False)
+        )
+        count += both.over(total.shape, dtype) - inside.over(total.shape, dtype)
+    return divide_by_array(total, count)

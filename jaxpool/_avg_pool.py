@@ -1,10 +1,12 @@
 """The public functions over windows of a fixed size."""
 
+from typing import Any
+
 import jax
 import numpy as np
 
-from jaxpool._average import average
-from jaxpool._parse import Caller, Ints, Padding, parse_pool
+from jaxpool._average import Mask, average
+from jaxpool._parse import DataFormat, ErrorContext, Int, Ints, Padding, parse_pool
 
 
 def avg_pool1d(
@@ -15,10 +17,10 @@ def avg_pool1d(
     count_include_pad: bool = True,
     *,
     ceil_mode: bool = False,
-    divisor_override: int | None = None,
+    divisor_override: Int | None = None,
     dilation: Ints = 1,
-    data_format: str = "channels_first",
-    where: jax.Array | np.ndarray | None = None,
+    data_format: DataFormat = "channels_first",
+    where: Mask | None = None,
 ) -> jax.Array:
     """Averages `x` over windows of its last spatial axis, as `torch.nn.AvgPool1d` does.
 
@@ -48,20 +50,9 @@ def avg_pool1d(
       >>> avg_pool1d(jnp.arange(6.0).reshape(1, 6), 3)
       Array([[1., 4.]], dtype=float32)
     """
-    caller = Caller("avg_pool1d")
-    pool = parse_pool(
-        caller,
-        1,
-        kernel,
-        stride,
-        padding,
-        count_include_pad,
-        ceil_mode=ceil_mode,
-        divisor_override=divisor_override,
-        dilation=dilation,
-        data_format=data_format,
-    )
-    return average(caller, pool, x, where)
+    padded = kernel, stride, padding, count_include_pad
+    others = ceil_mode, divisor_override, dilation, data_format
+    return _avg_pool(1, x, where, *padded, *others)
 
 
 def avg_pool2d(
@@ -72,10 +63,10 @@ def avg_pool2d(
     count_include_pad: bool = True,
     *,
     ceil_mode: bool = False,
-    divisor_override: int | None = None,
+    divisor_override: Int | None = None,
     dilation: Ints = 1,
-    data_format: str = "channels_first",
-    where: jax.Array | np.ndarray | None = None,
+    data_format: DataFormat = "channels_first",
+    where: Mask | None = None,
 ) -> jax.Array:
     """Averages `x` over windows of its last two spatial axes, as `torch.nn.AvgPool2d` does.
 
@@ -130,20 +121,9 @@ def avg_pool2d(
       Array([[[0.5, 2. ],
               [nan, nan]]], dtype=float32)
     """
-    caller = Caller("avg_pool2d")
-    pool = parse_pool(
-        caller,
-        2,
-        kernel,
-        stride,
-        padding,
-        count_include_pad,
-        ceil_mode=ceil_mode,
-        divisor_override=divisor_override,
-        dilation=dilation,
-        data_format=data_format,
-    )
-    return average(caller, pool, x, where)
+    padded = kernel, stride, padding, count_include_pad
+    others = ceil_mode, divisor_override, dilation, data_format
+    return _avg_pool(2, x, where, *padded, *others)
 
 
 def avg_pool3d(
@@ -154,10 +134,10 @@ def avg_pool3d(
     count_include_pad: bool = True,
     *,
     ceil_mode: bool = False,
-    divisor_override: int | None = None,
+    divisor_override: Int | None = None,
     dilation: Ints = 1,
-    data_format: str = "channels_first",
-    where: jax.Array | np.ndarray | None = None,
+    data_format: DataFormat = "channels_first",
+    where: Mask | None = None,
 ) -> jax.Array:
     """Averages `x` over windows of its last three spatial axes, as `torch.nn.AvgPool3d` does.
 
@@ -187,17 +167,17 @@ def avg_pool3d(
       >>> avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (2, 4, 4)).shape
       (2, 3, 4, 2, 2)
     """
-    caller = Caller("avg_pool3d")
-    pool = parse_pool(
-        caller,
-        3,
-        kernel,
-        stride,
-        padding,
-        count_include_pad,
-        ceil_mode=ceil_mode,
-        divisor_override=divisor_override,
-        dilation=dilation,
-        data_format=data_format,
-    )
-    return average(caller, pool, x, where)
+    padded = kernel, stride, padding, count_include_pad
+    others = ceil_mode, divisor_override, dilation, data_format
+    return _avg_pool(3, x, where, *padded, *others)
+
+
+def _avg_pool(
+    ndim: int,
+    x: jax.Array | np.ndarray,
+    where: Mask | None,
+    *arguments: Any,
+) -> jax.Array:
+    """Over `ndim` spatial axes; the other arguments are those of `parse_pool`, in its order."""
+    context = ErrorContext(f"avg_pool{ndim}d")
+    return average(context, parse_pool(context, ndim, *arguments), x, where)

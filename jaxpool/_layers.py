@@ -1,15 +1,17 @@
-"""The layers without a framework: arguments, documentation, checks. Linen and NNX add a base."""
+"""What the layers of Linen and of NNX have in common: their arguments, read-only, and the call."""
 
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, fields
+from inspect import signature
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
-from flax.errors import SetAttributeFrozenModuleError
 
-from jaxpool._average import average
+from jaxpool._average import Mask, average
 from jaxpool._parse import (
-    Caller,
+    DataFormat,
+    ErrorContext,
+    Int,
     Ints,
     OutputSize,
     Padding,
@@ -21,58 +23,62 @@ from jaxpool._parse import (
 
 
 @dataclass(eq=False, repr=False)
-class Layer:
-    """What all layers do with their arguments, which are the fields of a dataclass."""
+class PoolingLayer:
+    """A layer whose fields are its arguments: checked when it is constructed, then read-only.
+
+    Python's own errors name this class and the two below, so their names have no underscore.
+    """
 
     ndim: ClassVar[int]
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._check_open(name, value)
-        # NNX takes an attribute that was once an array for data, and would train it.
-        super().__setattr__(name, _tuples(value) if isinstance(value, np.ndarray) else value)
-
-    def __delattr__(self, name: str) -> None:
-        self._check_open(name)
-        super().__delattr__(name)
-
-    def _check_open(self, name: str, value: Any = None) -> None:
-        """Arguments that have been checked stay; Flax's own attributes are its own affair."""
-        is_argument = name in {field.name for field in fields(self)} - {"parent", "name"}
-        # NNX makes a copy by setting all attributes of an empty object, in any order.
-        if is_argument and {name, "_parsed"} <= vars(self).keys():
-            cls = type(self).__name__
-            raise SetAttributeFrozenModuleError(cls, name, value)  # type: ignore[no-untyped-call]
+    def __new__(cls, *args: Any, **_: Any) -> Self:
+        init = signature(cls.__init__)
+        try:
+            init.bind_partial(None, *args)
+        except TypeError:
+            names = [p.name for p in init.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+            must = f"arguments after `{names[-1]}` are keyword-only"
+            raise TypeError(f"{cls.__name__}: {must}, got {args[len(names) - 1]!r}") from None
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        self._prepare()
+        context = ErrorContext(type(self).__name__, kernel="kernel_size")
+        self._parsed = context, self._parse(context)
+        for name in self._arguments():  # lists cannot be hashed
+            vars(self)[name] = _tuples(vars(self)[name])
 
-    def _prepare(self) -> None:
-        """Checks the arguments once, and makes tuples of lists, to be hashed and compared.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._arguments():
+            super().__setattr__(name, value)
+        elif "_parsed" in vars(self):
+            raise self._read_only(type(self).__name__, name, value)
+        else:
+            vars(self)[name] = value  # NNX would treat an array as data, also once it is a tuple
 
-        Linen runs it again when a model adopts the layer.
-        """
-        if "_parsed" in vars(self):
-            return
-        parsed = self._parse()
-        for field in fields(self):
-            if is_sequence(value := getattr(self, field.name)):
-                setattr(self, field.name, _tuples(value))
-        self._parsed = parsed
+    def __delattr__(self, name: str) -> None:
+        if name in self._arguments():
+            raise self._read_only(type(self).__name__, name, None)
+        super().__delattr__(name)
 
-    def __call__(
-        self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array | np.ndarray, where: Mask | None = None) -> jax.Array:
         """Averages `x` where `where` is True; for shapes and errors see `jaxpool.avg_pool2d`."""
-        caller, pool = self._parsed
-        return average(caller, pool, x, where)
+        return average(*self._parsed, x, where)
 
-    def _parse(self) -> tuple[Caller, Pool]:
-        """The checked arguments, and what errors call them."""
+    @classmethod
+    def _arguments(cls) -> set[str]:
+        return {field.name for field in fields(cls)} - {"parent", "name"}
+
+    @staticmethod
+    def _read_only(layer: str, name: str, value: Any) -> Exception:
+        hint = "construct a new layer, and assign it to the model"
+        return FrozenInstanceError(f"{layer}: `{name}` is read-only, got {name}={value!r}: {hint}")
+
+    def _parse(self, context: ErrorContext) -> Pool:
         raise NotImplementedError
 
 
 @dataclass(eq=False, repr=False)
-class _AvgPool(Layer):
+class AvgPool(PoolingLayer):
     """Over any number of spatial axes."""
 
     kernel_size: Ints
@@ -81,143 +87,45 @@ class _AvgPool(Layer):
     count_include_pad: bool = True
     _: KW_ONLY
     ceil_mode: bool = False
-    divisor_override: int | None = None
+    divisor_override: Int | None = None
     dilation: Ints = 1
-    data_format: str = "channels_first"
+    data_format: DataFormat = "channels_first"
 
-    def _prepare(self) -> None:
+    def _parse(self, context: ErrorContext) -> Pool:
         if self.stride is None:
             self.stride = self.kernel_size
-        super()._prepare()
-
-    def _parse(self) -> tuple[Caller, Pool]:
-        caller = Caller(type(self).__name__, kernel="kernel_size")
-        return caller, parse_pool(
-            caller,
+        return parse_pool(
+            context,
             self.ndim,
             self.kernel_size,
             self.stride,
             self.padding,
             self.count_include_pad,
-            ceil_mode=self.ceil_mode,
-            divisor_override=self.divisor_override,
-            dilation=self.dilation,
-            data_format=self.data_format,
+            self.ceil_mode,
+            self.divisor_override,
+            self.dilation,
+            self.data_format,
         )
 
 
 @dataclass(eq=False, repr=False)
-class _AdaptiveAvgPool(Layer):
+class AdaptiveAvgPool(PoolingLayer):
     """Over any number of spatial axes."""
 
     output_size: OutputSize
     _: KW_ONLY
-    data_format: str = "channels_first"
+    data_format: DataFormat = "channels_first"
 
-    def _parse(self) -> tuple[Caller, Pool]:
-        caller = Caller(type(self).__name__)
-        return caller, parse_adaptive(caller, self.ndim, self.output_size, self.data_format)
-
-
-class AvgPool1d(_AvgPool):
-    """Averages (..., C, L) over windows: `jaxpool.avg_pool1d` as a layer.
-
-    The fields are the arguments of `jaxpool.avg_pool1d`, except that `kernel` is `kernel_size`.
-    The call takes `x` and, for a mask, `where`. `AvgPool2d` says what holds of all layers.
-
-    Examples:
-      >>> AvgPool1d(2)(jax.numpy.ones((8, 16, 100))).shape
-      (8, 16, 50)
-    """
-
-    ndim = 1
-
-
-class AvgPool2d(_AvgPool):
-    """Averages (..., C, H, W) over windows: `jaxpool.avg_pool2d` as a layer.
-
-    It has no parameters and no state, so it can also be called outside of a model. The fields
-    are the arguments of `jaxpool.avg_pool2d`, except that `kernel` is `kernel_size`, as in
-    PyTorch. They are read-only. The call takes `x` and, for a mask, `where`.
-
-    Flax's convolutions are channels-last and the default here is "channels_first", as in
-    PyTorch. Between Flax's layers pass `data_format="channels_last"`.
-
-    Raises:
-      TypeError, ValueError: as `jaxpool.avg_pool2d`; for arguments when constructed, for `x`
-        and `where` when called.
-
-    Examples:
-      >>> pool = AvgPool2d(3, 2, padding=1)
-      >>> pool(jax.numpy.ones((32, 64, 112, 112))).shape
-      (32, 64, 56, 56)
-      >>> AvgPool2d(3).stride
-      3
-    """
-
-    ndim = 2
-
-
-class AvgPool3d(_AvgPool):
-    """Averages (..., C, D, H, W) over windows: `jaxpool.avg_pool3d` as a layer.
-
-    The fields are the arguments of `jaxpool.avg_pool3d`, except that `kernel` is `kernel_size`.
-    The call takes `x` and, for a mask, `where`. `AvgPool2d` says what holds of all layers.
-
-    Examples:
-      >>> AvgPool3d(2)(jax.numpy.ones((8, 16, 20, 30, 30))).shape
-      (8, 16, 10, 15, 15)
-    """
-
-    ndim = 3
-
-
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Averages (..., C, L) to a given size: `jaxpool.adaptive_avg_pool1d` as a layer.
-
-    The fields are the arguments of `jaxpool.adaptive_avg_pool1d`. The call takes `x` and, for a
-    mask, `where`. `AvgPool2d` says what holds of all layers.
-
-    Examples:
-      >>> AdaptiveAvgPool1d(7)(jax.numpy.ones((8, 16, 100))).shape
-      (8, 16, 7)
-    """
-
-    ndim = 1
-
-
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Averages (..., C, H, W) to a given size: `jaxpool.adaptive_avg_pool2d` as a layer.
-
-    The fields are the arguments of `jaxpool.adaptive_avg_pool2d`. The call takes `x` and, for
-    a mask, `where`. As for `AvgPool2d`, there are no parameters, invalid arguments raise when
-    the layer is constructed, and between Flax's layers pass `data_format="channels_last"`.
-
-    Examples:
-      >>> pool = AdaptiveAvgPool2d(1, data_format="channels_last")
-      >>> pool(jax.numpy.ones((8, 7, 7, 512))).shape
-      (8, 1, 1, 512)
-    """
-
-    ndim = 2
-
-
-class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """Averages (..., C, D, H, W) to a given size: `jaxpool.adaptive_avg_pool3d` as a layer.
-
-    The fields are the arguments of `jaxpool.adaptive_avg_pool3d`. The call takes `x` and, for a
-    mask, `where`. `AvgPool2d` says what holds of all layers.
-
-    Examples:
-      >>> AdaptiveAvgPool3d((1, 7, 7))(jax.numpy.ones((8, 16, 20, 30, 30))).shape
-      (8, 16, 1, 7, 7)
-    """
-
-    ndim = 3
+    def _parse(self, context: ErrorContext) -> Pool:
+        return parse_adaptive(context, self.ndim, self.output_size, self.data_format)
 
 
 def _tuples(value: Any) -> Any:
-    """`value` with its lists and arrays as tuples, the numbers of an array as Python's."""
+    """`value` with tuples for lists and arrays, so that it can be hashed and compared.
+
+    >>> _tuples([np.array([0, 1]), [2]])
+    ((0, 1), (2,))
+    """
     if isinstance(value, np.ndarray):
         value = value.tolist()
     return tuple(map(_tuples, value)) if is_sequence(value) else value

@@ -1,24 +1,26 @@
 """The shape of a pool's output, and how a pool is cut into strips."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 from jaxpool._parse import (
-    Caller,
+    ErrorContext,
+    Int,
     Ints,
     Padding,
+    SomeInts,
     is_int,
     is_sequence,
-    lay,
+    is_symbol,
     parse_ints,
     parse_windows,
+    place_windows,
 )
 from jaxpool._window import Span
 
 
 def pool_output_shape(
-    spatial_shape: Sequence[int],
+    spatial_shape: SomeInts,
     kernel: Ints,
     stride: Ints | None = None,
     padding: Padding = 0,
@@ -49,9 +51,9 @@ def pool_output_shape(
       >>> pool_output_shape((112, 112), 3, 2, ceil_mode=True)
       (56, 56)
     """
-    caller = Caller("pool_output_shape")
+    context = ErrorContext("pool_output_shape")
     arguments = kernel, stride, padding, ceil_mode, dilation
-    return tuple(span.outputs for span in _laid(caller, spatial_shape, *arguments))
+    return tuple(span.outputs for span in _placed(context, spatial_shape, *arguments))
 
 
 class Strip(NamedTuple):
@@ -63,8 +65,8 @@ class Strip(NamedTuple):
 
 
 def pool_strips(
-    spatial_shape: Sequence[int],
-    rows: int,
+    spatial_shape: SomeInts,
+    rows: Int,
     kernel: Ints,
     stride: Ints | None = None,
     padding: Padding = 0,
@@ -106,12 +108,12 @@ def pool_strips(
       >>> jnp.array_equal(jnp.concatenate(parts, axis=1), avg_pool2d(image, 3, 2, "SAME"))
       Array(True, dtype=bool)
     """
-    caller = Caller("pool_strips")
-    (rows,) = parse_ints(caller, "rows", rows, 1, minimum=1)
+    context = ErrorContext("pool_strips")
+    (rows,) = parse_ints(context, "rows", rows, 1)
     arguments = kernel, stride, padding, ceil_mode, dilation
-    span, *others = _laid(caller, spatial_shape, *arguments)
+    span, *others = _placed(context, spatial_shape, *arguments)
     if not all(map(is_int, spatial_shape)):
-        caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
+        context.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
     # The last window is not left alone, as it would be summed as a whole, with other bits.
     starts = [*range(0, max(1, span.outputs - 1), rows), span.outputs]
     strips = []
@@ -127,16 +129,15 @@ def pool_strips(
     return tuple(strips)
 
 
-def _laid(caller: Caller, spatial_shape: Sequence[int], *arguments: Any) -> tuple[Span, ...]:
+def _placed(context: ErrorContext, spatial_shape: SomeInts, *arguments: Any) -> tuple[Span, ...]:
     """The checked windows on axes of `spatial_shape`, in which they fit."""
     if not is_sequence(spatial_shape):
-        caller.fail(TypeError, "spatial_shape", "be a sequence of sizes", spatial_shape)
-    # Symbolic dimensions are told by the `scope` of names that they belong to.
-    if not all(is_int(size) or hasattr(size, "scope") for size in spatial_shape):
-        caller.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
+        context.fail(TypeError, "spatial_shape", "be a sequence of sizes", spatial_shape)
+    if not all(is_int(size) or is_symbol(size) for size in spatial_shape):
+        context.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
     if not len(spatial_shape):
-        caller.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
-    windows = parse_windows(caller, len(spatial_shape), *arguments)
-    sizes = [int(size) if is_int(size) else size for size in spatial_shape]
-    spans = lay(caller, windows, sizes, 0, "spatial_shape", spatial_shape)
+        context.fail(ValueError, "spatial_shape", "have at least one size", spatial_shape)
+    windows = parse_windows(context, len(spatial_shape), *arguments)
+    sizes: list[Any] = [int(size) if is_int(size) else size for size in spatial_shape]
+    spans = place_windows(context, windows, sizes, 0, "spatial_shape", spatial_shape)
     return cast(tuple[Span, ...], spans)

@@ -1,40 +1,22 @@
-"""The ways to sum: each is a linear function of an array and of the spans along its axes.
+"""The ways to sum: each is a linear function of an array and of the windows along its axes.
 
 A way adds and does nothing else, so a NaN stays in its windows. None of them chooses: `_plan.py`
 says which one serves which geometry on which platform.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial, reduce
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import linear_call
 
-from jaxpool._plan import Plan
-from jaxpool._window import Ragged, Span
+from jaxpool._window import AdaptiveBins, Span
 
 Way: TypeAlias = Callable[[jax.Array, Sequence[Any]], jax.Array]
-
-
-def carry_out(plan: Plan, x: jax.Array) -> jax.Array:
-    """The sum of `x`, step by step."""
-    for step in plan:
-        x = WAYS[step.way](x, step.spans)
-    return x
-
-
-def differing(
-    value: Callable[[jax.Array], jax.Array], tangent: Callable[[jax.Array], jax.Array]
-) -> Callable[[jax.Array], jax.Array]:
-    """The linear function `value`, whose tangents, and so whose transpose, are those of `tangent`,
-    the same function written otherwise.
-    """
-    summed = jax.custom_jvp(value)
-    summed.defjvp(lambda primals, tangents: (summed(*primals), tangent(*tangents)))
-    return summed
 
 
 def whole(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
@@ -44,44 +26,53 @@ def whole(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
     two dilated taps.
     """
     for span in spans:
-        if span.kernel == span.size and span.dilation == 1 and not span.low:
-            continue  # it reads all, though the size may be a symbol
-        taps = span.taps_inside()
-        if len(taps) < span.size:
+        if not span.is_all and len(taps := span.taps_inside()) < span.size:
+            if len(taps) == 1:  # a stride would be wrong: see `tap_of`
+                taps = range(taps.start, taps.start + 1)
             x = lax.slice_in_dim(x, taps.start, taps.stop, taps.step, span.axis)
-    return jnp.sum(x, [span.axis for span in spans], keepdims=True)
+    axes = [span.axis for span in spans]
+    return lax.expand_dims(_sum(x, axes), axes)
 
 
 def window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
     """One reduce_window over all the axes."""
-    zero = np.zeros((), x.dtype)
+    if not all(isinstance(span.low, int) and isinstance(span.end, int) for span in spans):
+        # Under jax.export the padding for "SAME" may depend on the size, which only lax.pad takes.
+        return padded_window(x, spans)
     dimensions, strides, dilations = [1] * x.ndim, [1] * x.ndim, [1] * x.ndim
     padding = [(0, 0)] * x.ndim
     for span in spans:
         dimensions[span.axis], strides[span.axis] = span.kernel, span.stride
         dilations[span.axis], padding[span.axis] = span.dilation, (span.low, span.end)
-    if not all(span.is_known for span in spans):
-        # Under jax.export the padding for "SAME" may depend on the size, which only lax.pad takes.
-        x = lax.pad(x, zero, [(low, high, 0) for low, high in padding])
-        padding = [(0, 0)] * x.ndim
+    zero = np.zeros((), x.dtype)
     pooled: jax.Array = lax.reduce_window(
         x, zero, lax.add, dimensions, strides, padding, window_dilation=dilations
     )
     return pooled
 
 
-def taps(x: jax.Array, spans: Sequence[Span], place: tuple[int, ...] = ()) -> jax.Array:
+def padded_window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """One reduce_window, and the zeros around its operand written before."""
+    padding = [(0, 0, 0)] * x.ndim
+    for span in spans:
+        padding[span.axis] = span.low, span.end, 0
+    return window(pad_zeros(x, padding), [span._replace(low=0, end=0) for span in spans])
+
+
+def slices(x: jax.Array, spans: Sequence[Span], place: tuple[int, ...] = ()) -> jax.Array:
     """A strided slice for each tap, added up along one axis after the other: the bits are those of
-    taps along each axis alone.
+    slices along each axis alone.
     """
     if len(place) == len(spans):
-        return _tap(x, spans, place)
+        return tap_of(x, spans, place)
     last = spans[-1 - len(place)]
-    return reduce(lax.add, [taps(x, spans, (j, *place)) for j in range(last.kernel)])
+    return reduce(lax.add, [slices(x, spans, (j, *place)) for j in range(last.kernel)])
 
 
-def _tap(x: jax.Array, spans: Sequence[Span], place: Sequence[int]) -> jax.Array:
-    """What the tap at `place` of each window reads: a strided slice, zero in the padding."""
+def tap_of(x: jax.Array, spans: Sequence[Span], place: Sequence[int]) -> jax.Array:
+    """The elements that the tap at `place` of each window reads: a strided slice, zero in the
+    padding.
+    """
     starts, limits, strides = [0] * x.ndim, list(x.shape), [1] * x.ndim
     padding = [(0, 0, 0)] * x.ndim
     for span, j in zip(spans, place, strict=True):
@@ -92,9 +83,12 @@ def _tap(x: jax.Array, spans: Sequence[Span], place: Sequence[int]) -> jax.Array
         limits[axis] = 0
         if first < last:
             starts[axis], limits[axis] = start + first * stride, start + (last - 1) * stride + 1
-        strides[axis], padding[axis] = stride, (first, outputs - last, 0)
-    read = lax.slice(x, starts, limits, strides)
-    return lax.pad(read, np.zeros((), x.dtype), padding) if any(map(any, padding)) else read
+        # XLA gets a strided slice of one element of a sharded axis wrong.
+        strides[axis] = stride if last - first > 1 else 1
+        padding[axis] = first, outputs - last, 0
+    if any(starts) or limits != list(x.shape) or any(stride > 1 for stride in strides):
+        x = lax.slice(x, starts, limits, strides)
+    return pad_zeros(x, padding)
 
 
 def tiles(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
@@ -104,101 +98,79 @@ def tiles(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
         shape[span.axis] = span.outputs * span.kernel
         behind = shape[span.axis] - span.low - span.size  # negative: cut off
         padding[span.axis] = (span.low, behind, 0)
-    x = lax.pad(x, np.zeros((), x.dtype), padding)
+    x = pad_zeros(x, padding)
     for span in reversed(spans):
         shape[span.axis : span.axis + 1] = [span.outputs, span.kernel]
-    return jnp.sum(x.reshape(shape), [span.axis + 1 + i for i, span in enumerate(spans)])
+    return _sum(lax.reshape(x, shape), [span.axis + 1 + i for i, span in enumerate(spans)])
 
 
-def nested(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """Windows of windows along each axis: 127 taps as 14 times 9, and one more. The cost grows with
-    the root of the kernel.
-    """
-    for span in spans:
-        x = _nested(x, span)
-    return x
-
-
-def _nested(x: jax.Array, span: Span) -> jax.Array:
-    axis, kernel, stride, dilation = span.axis, span.kernel, span.stride, span.dilation
-    short = min(range(2, kernel), key=lambda k: k + kernel // k + 2 * (kernel % k))
-    # As many short windows as the long ones reach, and no more padding than that takes.
-    outer = Span(axis, 0, kernel // short, stride, short * dilation, 0, 0, span.outputs, 0)
-    reached = (span.outputs - 1) * stride + outer.extent
-    end = max(0, reached + (short - 1) * dilation - span.low - span.size)
-    inner = Span(axis, span.size, short, 1, dilation, span.low, 0, reached, end)
-    summed = window(window(x, [inner]), [outer])
-    if summed.shape[axis] > span.outputs:
-        summed = lax.slice_in_dim(summed, 0, span.outputs, axis=axis)
-    rest = [_tap(x, [span], [j]) for j in range(short * outer.kernel, kernel)]
-    return reduce(lax.add, rest, summed)
-
-
-def picked(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """The sums over far windows, each one that over the near window which reads the same."""
-    for span in spans:
-        nearest = span.nearest(np.arange(span.outputs), np)
-        place = (slice(None),) * span.axis + (nearest,)
-        x = x.at[place].get(mode="fill", fill_value=0)
-    return x
-
-
-def bins(x: jax.Array, spans: Sequence[Ragged]) -> jax.Array:
-    """The elements of the bins gathered and added."""
-    return _in_blocks(x, spans, _gathered)
-
-
-def sliced_bins(x: jax.Array, spans: Sequence[Ragged]) -> jax.Array:
-    """The elements of the bins sliced, one by one, and added."""
-    return _in_blocks(x, spans, _sliced)
-
-
-def _in_blocks(
-    x: jax.Array, spans: Sequence[Ragged], read: Callable[[jax.Array, Ragged], jax.Array]
-) -> jax.Array:
-    """The bins of each axis by `read`, all blocks at once.
+def bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+    """The elements of the bins gathered and added, all blocks of an axis at once.
 
     Where the axis is sharded and the shards hold whole blocks, nothing needs to be exchanged.
     """
+    return _in_blocks(_gathered, x, spans)
+
+
+def sliced_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+    """The same with slices: a TPU gathers a few elements in a loop."""
+    return _in_blocks(_sliced, x, spans)
+
+
+def turned_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+    """`bins` with a transpose that gathers as well, and does not scatter."""
+    return _turned(bins, x, spans)
+
+
+def turned_sliced_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+    """`sliced_bins` with a transpose that slices as well."""
+    return _turned(sliced_bins, x, spans)
+
+
+def _turned(way: Way, x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+    """By `way`, in both directions: bin i has element k if and only if, of `size` bins over the
+    outputs, bin k has element i.
+    """
+    turned = [AdaptiveBins(span.axis, span.outputs, span.size) for span in reversed(spans)]
+    return with_transpose(lambda x: way(x, spans), lambda x: way(x, turned), x)
+
+
+def _in_blocks(
+    bins_of: Callable[[jax.Array, AdaptiveBins], jax.Array],
+    x: jax.Array,
+    spans: Sequence[AdaptiveBins],
+) -> jax.Array:
+    """The bins of each axis, its blocks on an axis of their own."""
     for span in spans:
         before, after = x.shape[: span.axis], x.shape[span.axis + 1 :]
-        x = x.reshape(*before, span.blocks, span.block.size, *after)
-        x = _bins(x, span.block, read)
-        x = x.reshape(*before, span.outputs, *after)
+        x = lax.reshape(x, (*before, span.blocks, span.block.size, *after))
+        x = lax.reshape(bins_of(x, span.block), (*before, span.outputs, *after))
     return x
 
 
-def _bins(x: jax.Array, span: Ragged, read: Callable[[jax.Array, Ragged], jax.Array]) -> jax.Array:
-    """The bins of an axis, by `read`.
-
-    The tangent is written as the transpose of the transpose, which is a sum over bins again. For
-    bin i has element k if and only if, of `size` bins over the outputs, bin k has element i. So a
-    gradient reads as the value does, where a transposed gather would scatter. In exchange forward
-    mode scatters.
-    """
-    turned = Ragged(span.axis, span.outputs, span.size)
-
-    def tangent(t: jax.Array) -> jax.Array:
-        cotangent = read(t, span)  # for its type
-        transposed = jax.linear_transpose(partial(_bins, span=turned, read=read), cotangent)
-        summed: jax.Array = transposed(t)[0]
-        return summed
-
-    return differing(lambda x: read(x, span), tangent)(x)
-
-
-def _sliced(x: jax.Array, span: Ragged) -> jax.Array:
+def _sliced(x: jax.Array, span: AdaptiveBins) -> jax.Array:
     """The bins' elements, sliced and added, first to last."""
 
     def one(i: int) -> jax.Array:
-        start = span.start(i)
-        taken = range(start, start + span.counts(i))
-        return reduce(lax.add, [lax.slice_in_dim(x, j, j + 1, axis=span.axis) for j in taken])
+        elements = range(span.start(i), span.start(i) + span.counts(i))
+        return reduce(lax.add, [lax.slice_in_dim(x, j, j + 1, axis=span.axis) for j in elements])
 
     return lax.concatenate([one(i) for i in range(span.outputs)], span.axis)
 
 
-def _gathered(x: jax.Array, span: Ragged) -> jax.Array:
+def with_transpose(
+    linear: Callable[[jax.Array], jax.Array],
+    transpose: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+) -> jax.Array:
+    """`linear` of `x`, with that transpose."""
+    result: jax.Array = linear_call(
+        lambda _, x: linear(x), lambda _, cotangent: transpose(cotangent), (), x
+    )
+    return result
+
+
+def _gathered(x: jax.Array, span: AdaptiveBins) -> jax.Array:
     """The bins' elements, gathered and added, first to last.
 
     All bins are of the length of the shortest, or one more. Up to 16 elements are added in one
@@ -215,22 +187,44 @@ def _gathered(x: jax.Array, span: Ragged) -> jax.Array:
     if shortest <= 16:
         total = reduce(lax.add, [read(start + j) for j in range(shortest)])
     else:
-        total = jnp.sum(read(start[:, None] + np.arange(shortest)), axis + 1)
+        total = _sum(read(start[:, None] + np.arange(shortest)), [axis + 1])
     if counts.max() == shortest:
         return total
-    others = tuple(a for a in range(x.ndim) if a != axis)
-    longer = np.expand_dims(counts > shortest, others)
-    return total + jnp.where(longer, read(start + counts - 1), np.zeros((), x.dtype))
+    longer = lax.broadcast_in_dim(counts > shortest, total.shape, [axis])
+    more = read(start + counts - 1)
+    return total + lax.select(longer, more, lax.full_like(more, 0))
 
 
-def stored(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """`x`, which XLA does not compute anew wherever it is read."""
+def bins_of_any_size(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+    """Bins of axes whose sizes are symbols: the indices are computed, and what lies behind a bin
+    is left out.
+    """
+    for span in spans:
+        axis, index = span.axis, jnp.arange(span.outputs)
+        start, counts = span.start(index), span.counts(index)
+        place = jnp.arange(span.size // span.outputs + 2)  # no bin is longer
+        read = x.at[(slice(None),) * axis + (start[:, None] + place,)].get(mode="clip")
+        inside = lax.broadcast_in_dim(place < counts[:, None], read.shape, [axis, axis + 1])
+        x = _sum(lax.select(inside, read, lax.full_like(read, 0)), [axis + 1])
+    return x
+
+
+def barrier(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """`x`, which XLA stores, and does not compute anew for each element that is read of it."""
     del spans
     kept: jax.Array = lax.optimization_barrier(x)  # type: ignore[no-untyped-call]
     return kept
 
 
-WAYS: Mapping[str, Way] = {
-    way.__name__: way
-    for way in (whole, window, taps, tiles, nested, picked, bins, sliced_bins, stored)
-}
+def _sum(x: jax.Array, axes: Sequence[int]) -> jax.Array:
+    """A plain sum, in the dtype of `x`."""
+    summed: jax.Array = lax.reduce(x, np.zeros((), x.dtype), lax.add, axes)
+    return summed
+
+
+def pad_zeros(x: jax.Array, padding: Sequence[tuple[int, int, int]]) -> jax.Array:
+    """`x` in zeros: (low, high, interior) along each axis."""
+    if all(pads == (0, 0, 0) for pads in padding):
+        return x
+    padded: jax.Array = lax.pad(x, np.zeros((), x.dtype), padding)
+    return padded

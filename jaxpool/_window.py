@@ -1,34 +1,34 @@
-"""The geometry of one axis: what windows a pool has, and where they lie on an axis of some size.
+"""The geometry of one axis: the windows that a pool has, and their places on an axis of some size.
 
 Plain Python on static values. Sizes are ints or the symbolic dimensions of `jax.export`, so
 formulas over them use only `+`, `-`, `*`, `//` and `%`, and never compare.
 """
 
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 
 class Span(NamedTuple):
-    """Windows of a fixed size, laid on an axis.
+    """Windows of a fixed size, placed on an axis.
 
     `low` and `high` are the padding that may count. Of zeros there are `low` before the input, and
-    `end` behind it: as many as the windows reach, what overhangs under `ceil_mode` included.
+    `end` behind it: as many as the windows reach, the overhang of `ceil_mode` included.
     """
 
     axis: int
     size: int
     kernel: int
-    stride: int
-    dilation: int
-    low: int
-    high: int
-    outputs: int
-    end: int
+    stride: int = 1
+    dilation: int = 1
+    low: int = 0
+    high: int = 0
+    outputs: int = 1
+    end: int = 0
 
     @property
     def extent(self) -> int:
         """Distance from the first tap of a window to one past its last."""
-        return _extent(self.kernel, self.dilation)
+        return (self.kernel - 1) * self.dilation + 1
 
     @property
     def is_known(self) -> bool:
@@ -38,7 +38,7 @@ class Span(NamedTuple):
     @property
     def is_identity(self) -> bool:
         """Whether every window is one element, in order."""
-        return self.kernel * self.stride == 1
+        return self.kernel == self.stride == 1
 
     @property
     def is_inside(self) -> bool:
@@ -46,76 +46,39 @@ class Span(NamedTuple):
         return self.is_known and self.low == self.end == 0
 
     @property
+    def is_padded(self) -> bool:
+        """Whether there may be padding that counts."""
+        return not (self.low == self.high == 0)
+
+    @property
     def is_tiling(self) -> bool:
         """Whether the windows lie side by side on an axis of a known size."""
-        return self.kernel == self.stride and self.dilation == 1 and self.is_known
+        return self.is_known and self.kernel == self.stride and self.dilation == 1
 
     @property
     def is_all(self) -> bool:
-        """Whether the only window is all of an axis of a known size."""
-        return self.is_known and self.kernel == self.size and self.dilation == 1 and not self.low
-
-    @property
-    def tile(self) -> int:
-        """The size of tiles that the axis can be cut into, even if it is sharded.
-
-        It is the odd part of the size of the axis: shards of equal size, over an even number of
-        devices, consist of such tiles. For a power of 2 it is 4, which up to size / 4 shards do.
-        """
-        odd = self.size // (self.size & -self.size)
-        return odd if odd > 1 or self.size < 16 else 4
-
-    @property
-    def tiled(self) -> tuple["Span", "Span"]:
-        """The tiles of an axis, and the window over all of them."""
-        tile, count = self.tile, self.size // self.tile
-        tiles = Span(self.axis, self.size, tile, tile, 1, 0, 0, count, 0)
-        return tiles, Span(self.axis, count, count, count, 1, 0, 0, 1, 0)
+        """Whether the only window is all of the axis."""
+        return self.kernel == self.size and self.dilation == 1 and self.low == 0
 
     def taps_inside(self) -> range:
         """The elements that the first window reads."""
         stop = min(self.size, self.extent - self.low)
         return range(min(-self.low % self.dilation, stop), stop, self.dilation)
 
-    @property
-    def is_far(self) -> bool:
-        """Whether there are several windows, and beside the input they reach over more than twice
-        its size.
-        """
-        return self.is_known and self.outputs > 1 and self.low + self.end > 2 * self.size
-
-    @property
-    def near(self) -> "Span":
-        """The windows from which far ones are picked: of no more taps than may lie in the input,
-        one for each place from which a tap may reach it.
-        """
-        kernel = min(self.kernel, -(-self.size // self.dilation))
-        pad = (kernel - 1) * self.dilation
-        return Span(self.axis, self.size, kernel, 1, self.dilation, pad, pad, self.size + pad, pad)
-
-    def nearest(self, index: Any, xp: Any) -> Any:
-        """Which windows of `near` read what the windows at `index`, an integer array of module
-        `xp`, read; one past the last for a window that reads nothing.
-        """
-        near, start = self.near, index * self.stride - self.low
-        taps = xp.clip(-((start - self.size) // self.dilation), 0, self.kernel)
-        # Of the taps before the end of the input those that `near` lacks come before its start.
-        place = near.low + start + xp.maximum(0, taps - near.kernel) * self.dilation
-        return xp.where((place >= 0) & (place < near.outputs), place, near.outputs)
-
     def counts(self, index: Any, count_include_pad: bool, xp: Any) -> Any:
         """How many taps of the windows at `index`, an integer array of module `xp`, count."""
         start = index * self.stride - self.low
         begin, end = (-self.low, self.size + self.high) if count_include_pad else (0, self.size)
         # Tap j lies at start + j * dilation: the first tap at or past `limit`, if there is one.
-        first, past = (
-            xp.clip(-((start - limit) // self.dilation), 0, self.kernel) for limit in (begin, end)
-        )
+        places = begin - start, end - start
+        if self.dilation > 1:
+            places = -(-places[0] // self.dilation), -(-places[1] // self.dilation)
+        first, past = (xp.clip(place, 0, self.kernel) for place in places)
         return past - first
 
 
-class Ragged(NamedTuple):
-    """Adaptive bins of different lengths, laid on an axis: bin i is [floor(i * size / outputs),
+class AdaptiveBins(NamedTuple):
+    """Bins of different lengths, placed on an axis: bin i is [floor(i * size / outputs),
     ceil((i + 1) * size / outputs)). Neighbours share at most one element, and bins may repeat.
     """
 
@@ -124,23 +87,36 @@ class Ragged(NamedTuple):
     outputs: int
 
     @property
+    def is_known(self) -> bool:
+        """Whether the size of the axis is a number, not a symbol."""
+        return isinstance(self.size, int)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether there may be padding that counts."""
+        return False
+
+    @property
     def blocks(self) -> int:
         """How many blocks of whole bins repeat: 48 of 128 elements are 16 times 3 of 8."""
         return gcd(self.size, self.outputs)
 
     @property
-    def block(self) -> "Ragged":
-        """The bins of a block, which is laid on the axis behind that of the blocks."""
-        return Ragged(self.axis + 1, self.size // self.blocks, self.outputs // self.blocks)
+    def block(self) -> "AdaptiveBins":
+        """The bins of a block, which is placed on the axis behind that of the blocks."""
+        return AdaptiveBins(self.axis + 1, self.size // self.blocks, self.outputs // self.blocks)
 
     @property
     def uniform(self) -> Span | None:
         """The bins as windows of a fixed size, padded by what never counts, if they are such."""
+        if not self.is_known:
+            return None
         step, rest = divmod(self.size, self.outputs)
         if rest == 1 and step:
-            return Span(self.axis, self.size, step + 1, step, 1, 0, 0, self.outputs, 0)
+            return Span(self.axis, self.size, step + 1, step, outputs=self.outputs)
         if rest == self.outputs - 1:
-            return Span(self.axis, self.size, step + 2, step + 1, 1, 1, 0, self.outputs, 1)
+            windows = Span(self.axis, self.size, step + 2, step + 1, outputs=self.outputs)
+            return windows._replace(low=1, end=1)
         return None
 
     def start(self, index: Any) -> Any:
@@ -153,22 +129,25 @@ class Ragged(NamedTuple):
         return -(-(index + 1) * self.size // self.outputs) - self.start(index)
 
 
+Placed: TypeAlias = Span | AdaptiveBins
+
+
 class Window(NamedTuple):
     """The pooling window of one axis; `padding` is (low, high), "SAME" or "SAME_LOWER"."""
 
     kernel: int
-    stride: int
-    dilation: int
-    padding: tuple[int, int] | str
-    ceil_mode: bool
+    stride: int = 1
+    dilation: int = 1
+    padding: tuple[int, int] | str = (0, 0)
+    ceil_mode: bool = False
 
     @property
     def extent(self) -> int:
         """Distance from the first tap to one past the last."""
-        return _extent(self.kernel, self.dilation)
+        return (self.kernel - 1) * self.dilation + 1
 
     def on(self, axis: int, size: int) -> Span:
-        """The windows laid on an axis of that size."""
+        """The windows placed on an axis of that size."""
         low, high = self._pads(size)
         outputs = self._outputs(size)
         if isinstance(size, int):
@@ -208,15 +187,20 @@ class Bins(NamedTuple):
 
     outputs: int
 
-    def on(self, axis: int, size: int) -> Span | Ragged:
-        """The bins laid on an axis of that size: a fixed window, if they are of equal size."""
-        if self.outputs == 1:
-            return Span(axis, size, size, size, 1, 0, 0, 1, 0)
-        if size % self.outputs:
-            return Ragged(axis, size, self.outputs)
-        length = size // self.outputs
-        return Span(axis, size, length, length, 1, 0, 0, self.outputs, 0)
+    def on(self, axis: int, size: int) -> Placed:
+        """The bins placed on an axis of that size: a fixed window, if they are of equal size."""
+        rest = size % self.outputs
+        if isinstance(rest, int) and rest == 0:  # a symbol may be a multiple, as 8 * h to 8
+            length = size // self.outputs
+            return Span(axis, size, length, length, outputs=self.outputs)
+        return AdaptiveBins(axis, size, self.outputs)
 
 
-def _extent(kernel: int, dilation: int) -> int:
-    return (kernel - 1) * dilation + 1
+class Divisor(NamedTuple):
+    """What a sum is divided by: `override`, or if that is None how many taps count."""
+
+    override: int | None = None
+    count_include_pad: bool = True
+
+
+UNDIVIDED = Divisor(override=1)

@@ -1,53 +1,110 @@
 """Flax Linen layers: the pools of this library, with their arguments as fields."""
 
-from dataclasses import fields
-
-import jax
-import numpy as np
 from flax import linen as nn
+from flax.errors import SetAttributeFrozenModuleError
 
 from jaxpool import _layers
 
 
-class _Layer(_layers.Layer, nn.Module):
-    """The base that makes Linen modules of the layers."""
+class _Layer(_layers.PoolingLayer, nn.Module):
+    """Subclasses say `kw_only`, so that `parent` and `name`, which Flax adds, are keywords."""
+
+    __call__ = _layers.PoolingLayer.__call__  # Flax follows only calls of its own methods
+    _read_only = SetAttributeFrozenModuleError
 
     def __post_init__(self) -> None:
-        if isinstance(self.parent, int | str):  # Flax adds `parent` and `name` behind our own
-            last = [field.name for field in fields(self) if not field.kw_only][-3]
-            raise TypeError(
-                f"{type(self).__name__}: arguments after `{last}` are keyword-only,"
-                f" got {self.parent!r}"
-            )
-        self._prepare()
+        super().__post_init__()
         nn.Module.__post_init__(self)
 
-    def __call__(
-        self, x: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
-    ) -> jax.Array:
-        """Averages `x` where `where` is True; for shapes and errors see `jaxpool.avg_pool2d`."""
-        return super().__call__(x, where)  # Flax follows only calls of its own methods
+
+class AvgPool1d(_layers.AvgPool, _Layer, kw_only=True):
+    """Averages (..., C, L) over windows: `jaxpool.avg_pool1d` as a layer.
+
+    See `AvgPool2d` for the arguments, the call and the errors.
+
+    Examples:
+      >>> AvgPool1d(2)(jax.numpy.ones((8, 16, 100))).shape
+      (8, 16, 50)
+    """
+
+    ndim = 1
 
 
-class AvgPool1d(_layers.AvgPool1d, _Layer):
-    __doc__ = _layers.AvgPool1d.__doc__
+class AvgPool2d(_layers.AvgPool, _Layer, kw_only=True):
+    """Averages (..., C, H, W) over windows: `jaxpool.avg_pool2d` as a layer.
+
+    The arguments are those of `jaxpool.avg_pool2d`, except that `kernel` is `kernel_size`, as in
+    PyTorch. They are read-only attributes of the layer. The call takes `x` and, for a mask,
+    `where`. The layer has no parameters and no state, so it can also be called outside of a model.
+
+    The default of `data_format` is "channels_first", as in PyTorch. Flax's convolutions are
+    channels-last: between them, pass `data_format="channels_last"`.
+
+    Raises:
+      TypeError, ValueError: as `jaxpool.avg_pool2d`; for arguments when constructed, for `x`
+        and `where` when called.
+
+    Examples:
+      >>> pool = AvgPool2d(3, 2, padding=1)
+      >>> pool(jax.numpy.ones((32, 64, 112, 112))).shape
+      (32, 64, 56, 56)
+      >>> AvgPool2d(3).stride
+      3
+    """
+
+    ndim = 2
 
 
-class AvgPool2d(_layers.AvgPool2d, _Layer):
-    __doc__ = _layers.AvgPool2d.__doc__
+class AvgPool3d(_layers.AvgPool, _Layer, kw_only=True):
+    """Averages (..., C, D, H, W) over windows: `jaxpool.avg_pool3d` as a layer.
+
+    See `AvgPool2d` for the arguments, the call and the errors.
+
+    Examples:
+      >>> AvgPool3d(2)(jax.numpy.ones((8, 16, 20, 30, 30))).shape
+      (8, 16, 10, 15, 15)
+    """
+
+    ndim = 3
 
 
-class AvgPool3d(_layers.AvgPool3d, _Layer):
-    __doc__ = _layers.AvgPool3d.__doc__
+class AdaptiveAvgPool1d(_layers.AdaptiveAvgPool, _Layer, kw_only=True):
+    """Averages (..., C, L) to a given size: `jaxpool.adaptive_avg_pool1d` as a layer.
+
+    See `AdaptiveAvgPool2d` for the arguments, the call and the errors.
+
+    Examples:
+      >>> AdaptiveAvgPool1d(7)(jax.numpy.ones((8, 16, 100))).shape
+      (8, 16, 7)
+    """
+
+    ndim = 1
 
 
-class AdaptiveAvgPool1d(_layers.AdaptiveAvgPool1d, _Layer):
-    __doc__ = _layers.AdaptiveAvgPool1d.__doc__
+class AdaptiveAvgPool2d(_layers.AdaptiveAvgPool, _Layer, kw_only=True):
+    """Averages (..., C, H, W) to a given size: `jaxpool.adaptive_avg_pool2d` as a layer.
+
+    The arguments are those of `jaxpool.adaptive_avg_pool2d`. They are read-only attributes. The
+    call takes `x` and, for a mask, `where`. Errors are raised as by `AvgPool2d`. Between Flax's
+    convolutions, pass `data_format="channels_last"`.
+
+    Examples:
+      >>> pool = AdaptiveAvgPool2d(1, data_format="channels_last")
+      >>> pool(jax.numpy.ones((8, 7, 7, 512))).shape
+      (8, 1, 1, 512)
+    """
+
+    ndim = 2
 
 
-class AdaptiveAvgPool2d(_layers.AdaptiveAvgPool2d, _Layer):
-    __doc__ = _layers.AdaptiveAvgPool2d.__doc__
+class AdaptiveAvgPool3d(_layers.AdaptiveAvgPool, _Layer, kw_only=True):
+    """Averages (..., C, D, H, W) to a given size: `jaxpool.adaptive_avg_pool3d` as a layer.
 
+    See `AdaptiveAvgPool2d` for the arguments, the call and the errors.
 
-class AdaptiveAvgPool3d(_layers.AdaptiveAvgPool3d, _Layer):
-    __doc__ = _layers.AdaptiveAvgPool3d.__doc__
+    Examples:
+      >>> AdaptiveAvgPool3d((1, 7, 7))(jax.numpy.ones((8, 16, 20, 30, 30))).shape
+      (8, 16, 1, 7, 7)
+    """
+
+    ndim = 3

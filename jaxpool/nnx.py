@@ -1,29 +1,50 @@
 """Flax NNX layers: the pools of this library, with their arguments as attributes."""
 
+from inspect import Signature, signature
+from types import MethodType
+from typing import Any
+
 from flax import nnx
 
-from jaxpool import _layers
+from jaxpool import _layers, linen
 
 
-class AvgPool1d(_layers.AvgPool1d, nnx.Module):
-    __doc__ = _layers.AvgPool1d.__doc__
+class _SignatureOfInit:
+    def __get__(self, layer: object, cls: Any) -> Signature:
+        if layer is None:
+            return signature(MethodType(cls.__init__, cls))
+        raise AttributeError("__signature__")  # a layer is called as its `__call__` says
 
 
-class AvgPool2d(_layers.AvgPool2d, nnx.Module):
-    __doc__ = _layers.AvgPool2d.__doc__
+class _Layer(nnx.Module):
+    __signature__ = _SignatureOfInit()  # else `inspect` shows that of NNX's metaclass
 
 
-class AvgPool3d(_layers.AvgPool3d, nnx.Module):
-    __doc__ = _layers.AvgPool3d.__doc__
+class AvgPool1d(_layers.AvgPool, _Layer):
+    __doc__ = linen.AvgPool1d.__doc__
+    ndim = 1
 
 
-class AdaptiveAvgPool1d(_layers.AdaptiveAvgPool1d, nnx.Module):
-    __doc__ = _layers.AdaptiveAvgPool1d.__doc__
+class AvgPool2d(_layers.AvgPool, _Layer):
+    __doc__ = linen.AvgPool2d.__doc__
+    ndim = 2
 
 
-class AdaptiveAvgPool2d(_layers.AdaptiveAvgPool2d, nnx.Module):
-    __doc__ = _layers.AdaptiveAvgPool2d.__doc__
+class AvgPool3d(_layers.AvgPool, _Layer):
+    __doc__ = linen.AvgPool3d.__doc__
+    ndim = 3
 
 
-class AdaptiveAvgPool3d(_layers.AdaptiveAvgPool3d, nnx.Module):
-    __doc__ = _layers.AdaptiveAvgPool3d.__doc__
+class AdaptiveAvgPool1d(_layers.AdaptiveAvgPool, _Layer):
+    __doc__ = linen.AdaptiveAvgPool1d.__doc__
+    ndim = 1
+
+
+class AdaptiveAvgPool2d(_layers.AdaptiveAvgPool, _Layer):
+    __doc__ = linen.AdaptiveAvgPool2d.__doc__
+    ndim = 2
+
+
+class AdaptiveAvgPool3d(_layers.AdaptiveAvgPool, _Layer):
+    __doc__ = linen.AdaptiveAvgPool3d.__doc__
+    ndim = 3

@@ -2,13 +2,13 @@
 
 from oracle import Adaptive
 
-from jaxpool._parse import Caller, lay, parse_adaptive, parse_pool
+from jaxpool._parse import ErrorContext, parse_adaptive, parse_pool, place_windows
 
 
 def spans_of(config):
-    """The spans that the library lays on the axes of the configuration's array."""
-    caller = Caller(config.function)
+    """The windows that the library places on the axes of the configuration's array."""
+    context = ErrorContext(config.function)
     parse = parse_adaptive if isinstance(config, Adaptive) else parse_pool
-    pool = parse(caller, config.ndim, **config.arguments())
+    windows = parse(context, config.ndim, **config.arguments()).windows
     first_axis = len(config.shape()) - config.ndim - config.channels_last
-    return lay(caller, pool.windows, config.spatial, first_axis, "x", config.spatial)
+    return place_windows(context, windows, config.spatial, first_axis, "x", config.spatial)

@@ -7,6 +7,7 @@ import pytest
 from agreement import compiled
 from cases import NARROW, POOLS, RARE, WIDE, jax_has, slow
 
+import jaxpool
 from jaxpool import avg_pool2d
 
 INTEGERS = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32"]
@@ -106,3 +107,24 @@ def test_every_dtype(name):
 )
 def test_every_dtype_under_x64(name):
     assert_ones_average_to_one(as_dtype(name))
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">c8", ">i2", ">i4", ">u8"])
+def test_other_byte_orders(dtype):
+    """As of FITS files, also after an array of this machine's order: jax.jit takes both for one."""
+    x = np.arange(16).reshape(1, 4, 4).astype(dtype)
+    expected = [[2.5, 4.5], [10.5, 12.5]]
+    for pool in (lambda x, **mask: avg_pool2d(x, 2, **mask), jaxpool.AvgPool2d(2)):
+        for one in (x.astype(x.dtype.newbyteorder("=")), x):
+            np.testing.assert_array_equal(pool(one)[0], expected)
+            np.testing.assert_array_equal(pool(one, where=np.ones((4, 4), bool))[0], expected)
+    np.testing.assert_array_equal(jaxpool.adaptive_avg_pool2d(x, 2)[0], expected)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_integers_beyond_32_bits(dtype):
+    """They become floats before JAX cuts them off, with and without 64-bit types."""
+    x = np.full((1, 2, 2), 3_000_000_000, dtype)
+    np.testing.assert_array_equal(avg_pool2d(x, 2), [[[3e9]]])
+    x[0, 0, 0] = 2**40
+    np.testing.assert_allclose(avg_pool2d(x, 2), [[[(2**40 + 9e9) / 4]]], rtol=1e-7)

@@ -16,20 +16,26 @@ from configs import random_calls
 from oracle import Adaptive, Config
 from spans import spans_of
 
-from jaxpool import _sum
-from jaxpool._plan import PLATFORMS
-from jaxpool._ways import WAYS, carry_out
-from jaxpool._window import Ragged
+from jaxpool import _levels, _primitive, _steady, _ways
+from jaxpool._window import AdaptiveBins
 
 # XLA gets a reduce_window of one dilated window wrong: see `whole`.
 TAKES = {
     "whole": lambda span: span.outputs == 1,
-    "window": lambda span: span.outputs > 1 or span.dilation == 1,
-    "taps": lambda span: span.is_known,
+    "steady_whole": lambda span: span.outputs == 1,
+    **dict.fromkeys(
+        ("window", "padded_window", "steady_window"),
+        lambda span: span.outputs > 1 or span.dilation == 1,
+    ),
+    "slices": lambda span: span.is_known,
     "tiles": lambda span: span.is_tiling,
-    "nested": lambda span: span.kernel >= 4 and (span.outputs > 1 or span.dilation == 1),
+    **dict.fromkeys(
+        ("windows_of_windows", "levels", "turned_levels"),
+        lambda span: span.kernel >= 4 and (span.outputs > 1 or span.dilation == 1),
+    ),
 }
-BINS = ("bins", "sliced_bins")
+BINS = ("bins", "steady_bins", "turned_bins", "sliced_bins", "turned_sliced_bins")
+WAYS = vars(_ways) | vars(_levels) | vars(_steady)
 
 
 def one_axis():
@@ -70,7 +76,7 @@ def agree(way, configs):
 
 def takes(way, span):
     """Whether the way sums along this axis; the other axes of a test are left as they are."""
-    if isinstance(span, Ragged):
+    if isinstance(span, AdaptiveBins):
         return way in BINS
     return way not in BINS and not span.is_identity
 
@@ -92,7 +98,7 @@ def test_sums_along_an_axis(way, count):
 def test_sums_along_several_axes(way):
     tiled = ((9, 8), (4, 5), (4, 5), ((1, 1), (2, 0)))
     single = ((6, 5), (4, 3), (9, 9), ((0, 2), (1, 1)))
-    window = single if way == "whole" else tiled
+    window = single if "whole" in way else tiled
     dilations = [(1, 1)] if way == "tiles" else [(1, 1), (2, 2)]
     agree(
         way,
@@ -113,10 +119,10 @@ def test_bins(way, count):
 
 
 @pytest.mark.parametrize("count", [32, *slow(64)])
-@pytest.mark.parametrize("platform", [1, 2], ids=PLATFORMS[1:])
-def test_the_plans_of_other_platforms(platform, count, monkeypatch):
+@pytest.mark.parametrize("rules", ["gpu", "tpu", "plain"])
+def test_the_plans_of_other_platforms(rules, count, monkeypatch):
     """Values, tangents, gradients and their transposes, masked or not, in 16 and 32 bits."""
-    monkeypatch.setattr(_sum, "_by_platform", lambda plans, x: carry_out(plans[platform], x))
+    monkeypatch.setitem(_primitive.RULES, "cpu", rules)
     jax.clear_caches()
-    assert_agree(random_calls(31 + platform, count))
+    assert_agree(random_calls(31 + len(rules), count))
     jax.clear_caches()

@@ -123,11 +123,61 @@ def test_global_and_kept_axes_of_any_size():
     assert_same(program, pool, [(1, 2, 5, 6), (3, 4, 7, 1)])
 
 
-@pytest.mark.parametrize("outputs", [2, 5])
-def test_other_bins_need_known_sizes(outputs):
-    message = "^adaptive_avg_pool2d: `x` must have a known size along an axis "
-    with pytest.raises(ValueError, match=f"{message}.* {outputs} outputs"):
-        exported(lambda x: jaxpool.adaptive_avg_pool2d(x, outputs), "b, c, h, w")
+@pytest.mark.parametrize(
+    ("outputs", "shape", "sizes"),
+    [
+        (2, "b, 3, 2*h, 2*w", [(1, 3, 4, 2), (2, 3, 10, 8)]),
+        ((4, 3), "b, 3, 8*h, 3*w", [(2, 3, 8, 9)]),
+        *slow((8, "b, 3, 8*h, 8*w", [(2, 3, 16, 24)])),
+    ],
+)
+def test_bins_of_multiples_are_windows(outputs, shape, sizes):
+    def pool(x):
+        return jaxpool.adaptive_avg_pool2d(x, outputs)
+
+    program = exported(partial(value_and_gradient, pool), shape)
+    assert "gather" not in program.mlir_module()
+    assert_same(program, pool, sizes)
+
+
+@pytest.mark.parametrize(("outputs", "masked"), [((5, 2), False), *slow((3, True), (9, False))])
+def test_bins_of_any_size(outputs, masked):
+    def pool(x):
+        where = (x[:, :1] > -1) if masked else None
+        return jaxpool.adaptive_avg_pool2d(x, outputs, where=where)
+
+    program = exported(partial(value_and_gradient, pool), "b, c, h, w")
+    assert_same(program, pool, [(1, 2, 5, 6), (2, 1, 13, 2), (1, 1, 1, 1)])
+
+
+def test_a_nan_stays_in_its_bins_of_any_size():
+    program = exported(lambda x: jaxpool.adaptive_avg_pool1d(x, 3), "c, l")
+    x = np.arange(7.0, dtype=np.float32)[None]
+    x[0, 1] = np.nan
+    np.testing.assert_array_equal(program.call(x), [[np.nan, 3, 5]])
+
+
+@pytest.mark.parametrize("layer", [False, True])
+def test_a_kernel_of_all_of_an_axis(layer):
+    """`AvgPool2d(x.shape[1:3])` is a global pool of any size."""
+
+    def pool(x):
+        options = {"data_format": "channels_last"}
+        if layer:
+            return jaxpool.AvgPool2d(x.shape[1:3], **options)(x)
+        return jaxpool.avg_pool2d(x, (x.shape[1], 2), **options)
+
+    program = exported(partial(value_and_gradient, pool), "b, h, w, 3")
+    assert_same(program, pool, [(1, 5, 6, 3), (2, 1, 2, 3)])
+
+
+@pytest.mark.parametrize("options", [{"padding": 1}, {"dilation": 2}, {"padding": "SAME"}])
+def test_other_symbolic_kernels_are_refused(options):
+    message = r"^avg_pool2d: `kernel` must be ints, or all of an axis .*AdaptiveAvgPool2d\(1\)"
+    with pytest.raises(ValueError, match=message):
+        exported(lambda x: jaxpool.avg_pool2d(x, x.shape[2], **options), "b, 3, h, h")
+    with pytest.raises(ValueError, match=message):
+        exported(lambda x: jaxpool.avg_pool2d(x, x.shape[2] - 1), "b, 3, h, h")
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,9 @@ def test_without_jit():
 
 
 def operations(pool, x):
-    """The names of the operations in the program of `pool`; the case is the choice of platform."""
+    """The names of the operations in the program of `pool`."""
     text = jax.jit(pool).lower(x).as_text()
-    rest = {"return", "constant", "add", "case"}
+    rest = {"return", "constant", "add"}
     return set(re.findall(r"\b(?:stablehlo|chlo)\.(\w+)", text)) - rest
 
 
@@ -92,7 +92,7 @@ def test_few_exact_taps_are_a_sum_of_slices(kernel, ceil_mode):
         return avg_pool2d(x, kernel, ceil_mode=ceil_mode)
 
     x = jnp.ones((2, 3, 60, 60))
-    by_axis = kernel > 4
+    by_axis = kernel > 3
     stored = {"optimization_barrier"} if by_axis else set()
     assert operations(pool, x) == {"slice", "broadcast_in_dim", "multiply"} | stored
     slices = 2 * kernel if by_axis else kernel**2
@@ -103,13 +103,13 @@ def test_few_exact_taps_are_a_sum_of_slices(kernel, ceil_mode):
 @pytest.mark.parametrize("kernel", [15, 20])
 def test_an_exact_window_is_a_sum_and_a_product(kernel, ceil_mode):
     found = operations(
-        lambda x: avg_pool2d(x, kernel, ceil_mode=ceil_mode), jnp.ones((2, 3, 60, 60))
+        lambda x: avg_pool2d(x, kernel, ceil_mode=ceil_mode), jnp.ones((64, 3, 60, 60))
     )
     assert found == {"reduce_window", "broadcast_in_dim", "multiply"}
 
 
 def test_one_window_is_a_plain_sum():
-    found = operations(lambda x: avg_pool2d(x, 7), jnp.ones((2, 3, 7, 7)))
+    found = operations(lambda x: avg_pool2d(x, 7), jnp.ones((64, 3, 7, 7)))
     assert found <= {"reduce", "broadcast_in_dim", "reshape", "multiply"}
 
 

@@ -267,6 +267,13 @@ def test_channels_last_between_convolutions_equals_channels_first():
     chex.assert_trees_all_close(last, jnp.moveaxis(first, 1, -1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("layer", [AvgPool2d, jaxpool.nnx.AvgPool2d])
+def test_an_unknown_argument_of_a_call(layer):
+    """Equinox passes `key` to all layers of a model."""
+    with pytest.raises(TypeError, match=r"^PoolingLayer\.__call__\(\) got .* argument 'key'"):
+        layer(2)(jnp.ones((1, 4, 4)), key=None)
+
+
 def test_a_subclass_is_named_in_its_errors():
     class Mine(AvgPool2d):
         """A layer of somebody else's."""

@@ -8,7 +8,7 @@ import pytest
 from cases import CASES, pooling, slow
 from oracle import Config
 
-from jaxpool import avg_pool1d, avg_pool2d
+from jaxpool import avg_pool1d, avg_pool2d, avg_pool3d
 
 SIXTEEN = [jnp.bfloat16, jnp.float16]
 
@@ -55,6 +55,15 @@ def test_16_bit_gradients_are_rounded_once(dtype):
     gradient = jax.grad(lambda x: avg_pool2d(x, 7, 1).astype(jnp.float32).sum())
     inside = gradient(jnp.ones((1, 24, 24), dtype))[0, 6:-6, 6:-6]
     np.testing.assert_array_equal(inside, np.ones((12, 12)))
+
+
+def test_divisors_beyond_64_bits():
+    ones = jnp.ones((1, 2, 2, 2))
+    for divisor in (2**93, -(2**70)):
+        averaged = avg_pool2d(ones, 2, divisor_override=divisor)
+        np.testing.assert_allclose(averaged, 4 / divisor, rtol=1e-6)
+    averaged = avg_pool3d(ones, 2**31 - 1, 1, "SAME")  # of three axes
+    np.testing.assert_allclose(averaged, 8 / (2.0**31 - 1) ** 3, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float8_e4m3fn, jnp.float8_e5m2])

@@ -1,6 +1,6 @@
 """The plan: every geometry has a way on every platform, and these are the ways of common pools.
 
-Who changes a row of the table sees here what that changes.
+Who changes a rule sees here what that changes.
 """
 
 import itertools
@@ -13,9 +13,9 @@ from oracle import Adaptive, Config
 from spans import spans_of
 
 from jaxpool import _plan
-from jaxpool._plan import PLATFORMS, plans
-from jaxpool._ways import WAYS
-from jaxpool._window import Ragged, Span
+from jaxpool._far import is_far
+from jaxpool._plan import RULES, plan
+from jaxpool._window import AdaptiveBins, Span
 
 # pool, what is summed, purpose | cpu | gpu | tpu. A step is a way and the axes that it sums along.
 PLANS = Path(__file__).parent / "golden" / "plans.txt"
@@ -55,56 +55,59 @@ POOLS = {
 }
 
 
-SUMS = [("stored", "value"), ("converted", "value"), ("masked", "value"), ("stored", "tangent")]
+SUMS = [("stored", "value"), ("converted", "value"), ("masked", "value")]
+SUMS += [("stored", "gradient"), ("converted", "gradient")]
 COUNT = ("counted", "value")
+PLATFORMS = "cpu", "gpu", "tpu"
+
+
+def steps(rules, config, origin, purpose):
+    """The name of each way and its windows."""
+    found = plan(rules, spans_of(config), len(config.shape()), origin, purpose == "gradient")
+    return [(step.way.__name__, step.windows) for step in found]
 
 
 def written(config, origin, purpose):
     """The plan of each platform as text."""
-    spans = spans_of(config)
-    names = dict(zip((span.axis for span in spans), "dhw"[-len(spans) :], strict=True))
+    axes = [span.axis for span in spans_of(config)]
+    names = dict(zip(axes, "dhw"[-len(axes) :], strict=True))
 
-    def named(step):
-        axes = "".join(names[span.axis] for span in step.spans)
-        return f"{step.way} {axes}".rstrip()
+    def named(way, windows):
+        return f"{way} {''.join(names[span.axis] for span in windows)}".rstrip()
 
-    return [
-        ", ".join(map(named, plan)) for plan in plans(spans, len(config.shape()), origin, purpose)
-    ]
+    every = [steps(rules, config, origin, purpose) for rules in PLATFORMS]
+    return [", ".join(named(*step) for step in found) for found in every]
 
 
 def table():
     """All plans; of 16 bits (converted) and masks where they differ from those of float32."""
     for name, config in POOLS.items():
-        stored = written(config, "stored", "value")
         for origin, purpose in SUMS:
-            found = written(config, origin, purpose)
-            if found != stored or origin == "stored":
-                yield " | ".join([f"{name:24} {origin:9} {purpose:7}", *found])
+            found, usual = written(config, origin, purpose), written(config, "stored", purpose)
+            if found != usual or origin == "stored":
+                yield " | ".join([f"{name:24} {origin:9} {purpose:8}", *found])
 
 
 def test_common_pools(monkeypatch):
     """Of JAX 0.11 and later; before that, plans for the CPU differ."""
-    monkeypatch.setattr(_plan, "STORES", True)
+    monkeypatch.setattr(_plan, "HAS_BARRIER", True)
     found = list(table())
     assert found == PLANS.read_text().splitlines(), "\n".join(["The table now:", *found])
 
 
-@pytest.mark.parametrize("stores", [False, True])
-def test_every_geometry_has_a_way_on_every_platform(stores, monkeypatch):
-    monkeypatch.setattr(_plan, "STORES", stores)
+@pytest.mark.parametrize("has_barrier", [False, True])
+def test_every_geometry_has_a_way_on_every_platform(has_barrier, monkeypatch):
+    monkeypatch.setattr(_plan, "HAS_BARRIER", has_barrier)
     configs = [call.config for call in random_calls(7, 400)]
     for config in [*configs, *(case.values[0] for case in CASES)]:
         spans = spans_of(config)
-        needed = {s for s in spans if isinstance(s, Ragged) or not s.is_identity}
-        for (origin, purpose), i in itertools.product([*SUMS, COUNT], range(len(PLATFORMS))):
-            plan = plans(spans, len(config.shape()), origin, purpose)[i]
-            assert {step.way for step in plan} <= {*WAYS}
-            axes = [(step.way, span.axis) for step in plan for span in step.spans]
-            picked = {axis for way, axis in axes if way == "picked"}
-            assert picked == {s.axis for s in needed if isinstance(s, Span) and s.is_far}
-            summed = [axis for way, axis in axes if way != "picked"]
+        needed = {s for s in spans if isinstance(s, AdaptiveBins) or not s.is_identity}
+        for sums, rules in itertools.product([*SUMS, COUNT], RULES):
+            axes = [(way, s.axis) for way, windows in steps(rules, config, *sums) for s in windows]
+            taken = {axis for way, axis in axes if way == "take_near"}
+            assert taken == {s.axis for s in needed if isinstance(s, Span) and is_far(s)}
+            summed = [axis for way, axis in axes if way != "take_near"]
             again = [(way, axis) for way, axis in axes if summed.count(axis) > 1]
-            assert {way for way, _ in again} <= {"window", "whole"}  # first tiles, then all
+            assert {way for way, _ in again} <= {"window", "whole"}  # a TPU's tiles, then all
             assert len(again) == 2 * len({axis for _, axis in again})
-            assert {*summed, *picked} == {span.axis for span in needed}
+            assert {*summed, *taken} == {span.axis for span in needed}

@@ -194,3 +194,36 @@ def test_the_oracle_agrees_with_the_one_without_masks():
     pooled, back = oracle.masked_pool(x, np.ones(x.shape, bool), y, config)
     np.testing.assert_allclose(pooled, plain)
     np.testing.assert_allclose(back, oracle.transpose(y, config))
+
+
+@pytest.mark.parametrize("where", [True, False, np.True_, np.False_])
+def test_a_scalar(where):
+    """As `jnp.mean` takes it; of a masked array without a mask, `mask` is one."""
+    x = normal((2, 3, 6, 6))
+    full = np.full((6, 6), where)
+    for f in (avg_pool2d, adaptive_avg_pool2d):
+        chex.assert_trees_all_equal(f(x, 3, where=where), f(x, 3, where=full))
+    chex.assert_trees_all_equal(jaxpool.AvgPool2d(3)(x, where), avg_pool2d(x, 3, where=full))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_hint_for_masked_arrays(masked):
+    """It works where nothing is masked, too."""
+    x = np.ma.array(np.arange(16.0, dtype=np.float32).reshape(1, 4, 4))
+    if masked:
+        x = np.ma.masked_less(x, 3)
+    with pytest.raises(TypeError, match=r"pass x.data, and where=~np.ma.getmaskarray\(x\)"):
+        avg_pool2d(x, 2)
+    pooled = avg_pool2d(x.data, 2, where=~np.ma.getmaskarray(x))
+    np.testing.assert_array_equal(pooled[0, 0, 0], 4.5 if masked else 2.5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_masked_16_bit_input_is_masked(dtype, monkeypatch):
+    """On a TPU, by the rules for masks: one reduce_window for each axis, and one that counts."""
+    monkeypatch.setitem(jaxpool._primitive.RULES, "cpu", "tpu")
+    jax.clear_caches()
+    x = jnp.ones((2, 3, 16, 16), dtype)
+    text = jax.jit(lambda x: avg_pool2d(x, 8, where=x > 0)).lower(x).as_text()
+    assert text.count("stablehlo.reduce_window") == 3
+    jax.clear_caches()

@@ -71,18 +71,19 @@ def test_modules_that_the_package_uses():
     standard = {name for name in used if name.split(".")[0] in sys.stdlib_module_names}
     assert standard <= {
         "collections.abc",
+        "contextlib",
         "dataclasses",
         "functools",
+        "inspect",
         "itertools",
         "math",
-        "numbers",
-        "sys",
         "textwrap",
+        "types",
         "typing",
     }
     others = {name.split(".")[0] for name in used - standard}
-    # jax2onnx if it is there.
-    assert others == {"flax", "jax", "jax2onnx", "jaxlib", "jaxpool", "numpy"}
+    # These two are of the plugin for jax2onnx, which `import jaxpool` leaves alone.
+    assert others - {"jax2onnx", "onnx_ir"} == {"flax", "jax", "jaxlib", "jaxpool", "numpy"}
 
 
 @pytest.mark.parametrize(("event", "arguments"), ELSEWHERE)

@@ -1,0 +1,121 @@
+"""The division: how many taps of each window count, and the average from the sum.
+
+A window in which no tap counts has the sum 0, and 0 times 1 / 0 is the NaN that it should give. Its
+tangent should be 0: there the count is at least 1.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import DTypeLike
+
+from jaxpool._window import Divisor, Placed, Span
+
+
+class Counts(NamedTuple):
+    """How many taps count: a number, times a vector for each axis along which windows differ, which
+    has size 1 along the others.
+    """
+
+    number: int
+    axes: tuple[int, ...]
+    vectors: tuple[Any, ...]
+
+    def over(self, shape: Sequence[int], dtype: DTypeLike) -> Any:
+        """The product as an array that broadcasts against `shape`.
+
+        JAX multiplies the vectors, so that no constant of a program is more than a vector.
+        """
+        sizes = [size if axis in self.axes else 1 for axis, size in enumerate(shape)]
+        number = np.full([1] * len(sizes), self.number, dtype)
+        if not self.vectors:
+            return number
+        first, *others = (vector.astype(dtype) for vector in self.vectors)
+        first = first * number
+        if not others:
+            return first
+        every = range(len(sizes))
+        arrays = (lax.broadcast_in_dim(vector, sizes, every) for vector in (first, *others))
+        return reduce(lax.mul, arrays)
+
+
+def count_taps(
+    windows: Sequence[Placed], shape: Sequence[int], divisor: Divisor, at_least: int = 0
+) -> Counts:
+    """The counts of `windows` in a result of `shape`, or the number that overrides them."""
+    if divisor.override is not None:
+        return Counts(divisor.override, (), ())
+    number, axes, vectors = 1, [], []
+    for span in windows:
+        xp: Any = np if isinstance(span.size, int) else jnp
+        size = shape[span.axis]  # a symbol may be written in several ways
+        index = np.arange(size) if xp is np else lax.iota(np.int32, size)
+        counts = xp.maximum(span.counts(index, divisor.count_include_pad, xp), at_least)
+        if xp is np and (counts == counts[0]).all():
+            number *= int(counts[0])
+        else:
+            axes.append(span.axis)
+            vectors.append(xp.expand_dims(counts, [a for a in range(len(shape)) if a != span.axis]))
+    return Counts(number, tuple(axes), tuple(vectors))
+
+
+def divide(
+    total: jax.Array, windows: Sequence[Placed], divisor: Divisor, *, is_value: bool
+) -> jax.Array:
+    """`total` times the reciprocal of the count.
+
+    XLA turns some divisions into such a product and leaves others, which round otherwise, so that
+    an image of a batch would not have the bits that it has alone.
+    """
+    counts = count_taps(windows, total.shape, divisor, at_least=0 if is_value else 1)
+    count = counts.over(total.shape, total.real.dtype)
+    if isinstance(count, jax.Array):
+        scale = lax.div(lax.full_like(count, 1), count)
+    else:
+        with np.errstate(divide="ignore"):
+            scale = 1 / count
+    scale = lax.broadcast_in_dim(scale, total.shape, range(total.ndim))
+    return _by_parts(total, lambda part: lax.mul(part, scale))
+
+
+def divide_plainly(
+    total: jax.Array, windows: Sequence[Placed], divisor: Divisor, *, is_value: bool
+) -> jax.Array:
+    """`total` divided by the size of the kernel, times a vector for each axis along which fewer
+    taps count: the form that converters know.
+    """
+    number, axes, vectors = count_taps(windows, total.shape, divisor, 0 if is_value else 1)
+    kernels = {span.axis: span.kernel if isinstance(span, Span) else 1 for span in windows}
+    whole = np.asarray(number * prod(kernels[axis] for axis in axes), total.real.dtype)
+    factors = []
+    for axis, count in zip(axes, vectors, strict=True):
+        with np.errstate(divide="ignore"):
+            factor = lax.convert_element_type(kernels[axis] / count, whole.dtype)
+        factors.append(lax.broadcast_in_dim(factor, total.shape, range(total.ndim)))
+
+    def divided(part: jax.Array) -> jax.Array:
+        return reduce(lax.mul, factors, lax.div(part, lax.full_like(part, whole)))
+
+    return _by_parts(total, divided)
+
+
+def divide_by_array(total: jax.Array, count: jax.Array) -> jax.Array:
+    """`total` times the reciprocal of `count`, which broadcasts against it; NaN where that is 0."""
+    scale = 1 / lax.max(count, lax.full_like(count, 1))
+    # 0 / 0 is the NaN, for jax_debug_nans reports a constant one where nothing is empty.
+    return _by_parts(total, lambda part: part * scale + 0 / count)
+
+
+def _by_parts(total: jax.Array, f: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """`f` of a real array, or of each part of a complex one: a complex divisor would turn inf + 0j
+    into inf + nan j.
+    """
+    if jnp.iscomplexobj(total):
+        return lax.complex(f(lax.real(total)), f(lax.imag(total)))
+    return f(total)

@@ -1,0 +1,59 @@
+"""Sums on the CPU to the same bits for an image alone and in a batch.
+
+XLA leaves a plain sum, and windows side by side, of an array of at least `LIBRARY_FROM` elements to
+a library, YNNPACK, which adds in another order than XLA does. From JAX 0.11 on that order does not
+depend on the batch. So a smaller array is summed as one of many, the others being zeros.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax import lax
+
+from jaxpool._ways import Way, barrier, bins, whole, window
+from jaxpool._window import AdaptiveBins, Placed, Span
+
+LIBRARY_FROM = 4096
+
+
+def steady_whole(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """`whole`, steady."""
+    shares = [(len(span.taps_inside()), span.size) for span in spans if span.is_known]
+    return _among_zeros(whole, x, spans, shares)
+
+
+def steady_window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """`window` over tiles, steady; windows that overlap XLA adds up itself."""
+    return _among_zeros(window, x, spans, [])
+
+
+def steady_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+    """`bins`, steady; short ones are no plain sum."""
+    for span in spans:
+        shortest = span.counts(np.arange(span.outputs)).min()
+        if shortest > 16:
+            x = _among_zeros(bins, x, [span], [(span.outputs * shortest, span.size)])
+        else:
+            x = bins(x, [span])
+    return x
+
+
+def _among_zeros(
+    way: Way, x: jax.Array, spans: Sequence[Placed], shares: Sequence[tuple[int, int]]
+) -> jax.Array:
+    """The sums of `x` by `way`; along some axes it reads a share of the elements."""
+    if not all(isinstance(size, int) for size in x.shape):
+        return way(x, spans)
+    size = x.size
+    for read, among in shares:
+        size = size // among * read
+    if not 0 < size < LIBRARY_FROM:
+        return way(x, spans)
+    others = -(-LIBRARY_FROM // size) - 1
+    padding = [(0, others, 0), *[(0, 0, 0)] * x.ndim]
+    many = lax.pad(lax.expand_dims(x, [0]), np.zeros((), x.dtype), padding)
+    # Without a barrier XLA folds the zeros into a reduce_window, and sees a small array again.
+    summed = way(barrier(many, ()), [span._replace(axis=span.axis + 1) for span in spans])
+    first: jax.Array = lax.index_in_dim(summed, 0, keepdims=False)
+    return first
