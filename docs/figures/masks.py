@@ -8,6 +8,7 @@ data with holes: so the truth is known.
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -39,16 +40,17 @@ def draw_batch(path: Path) -> None:
         batch[i, : image.shape[0], : image.shape[1]] = image
         there[i, : image.shape[0], : image.shape[1]] = True
 
-    last = {"data_format": "channels_last"}
+    pool = partial(avg_pool2d, kernel=KERNEL, data_format="channels_last")
     rows = {
         "A batch, padded to one size": np.where(there, batch, np.nan),
-        f"{KERNEL}x{KERNEL} averages, padding as 0": avg_pool2d(batch, KERNEL, **last),
-        f"{KERNEL}x{KERNEL} averages, where=there": avg_pool2d(batch, KERNEL, where=there, **last),
+        f"{KERNEL}x{KERNEL} averages, padding as 0": pool(batch),
+        f"{KERNEL}x{KERNEL} averages, where=there": pool(batch, where=there),
     }
     truth = np.array([image.mean() for image in images])
     for way, where in (("padding as 0", None), ("where=there", there)):
-        means = np.asarray(adaptive_avg_pool2d(batch, 1, where=where, **last)).mean((1, 2, 3))
-        errors = ", ".join(f"{error:.1f}" for error in np.abs(means - truth))
+        means = adaptive_avg_pool2d(batch, 1, data_format="channels_last", where=where)
+        errors = np.abs(np.asarray(means).mean((1, 2, 3)) - truth)
+        errors = ", ".join(f"{error:.1f}" for error in errors)
         print(f"global averages, {way:14}  off by {errors} grey levels")
 
     with mpl.rc_context(PHOTO):

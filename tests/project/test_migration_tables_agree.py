@@ -1,6 +1,7 @@
 """The calls that the migration pages set side by side in their tables give the same."""
 
 import re
+from functools import partial
 from importlib.util import find_spec
 
 import jax.numpy as jnp
@@ -21,16 +22,17 @@ PEERS = {  # of each, the page with its table of calls, and how these import it
 }
 IMPORTS = """
 import jax, jax.numpy as jnp, numpy as np
-from jaxpool import *
-last = {"data_format": "channels_last"}
 steps = np.arange(8) < np.array([[5], [3]])
 """
 
-PYTORCH = re.findall(
-    r"^\| `((?:nn|F|torch)\..*)` \| (?:`(.*)` )?\| `(.*)` \|$",
-    PAGES["docs/migration/pytorch.md"],
-    re.MULTILINE,
+CALLS = r"^\| `((?:nn|F|torch)\..*)` \| (?:`(.*)` )?\| `(.*)` \|$"  # theirs, layer, function
+FIRST, OTHERS = (
+    {theirs: ours for theirs, *ours in re.findall(CALLS, section, re.MULTILINE)}
+    for section in PAGES["docs/migration/pytorch.md"].split("\n### Channels last\n")
 )
+LAST = FIRST | OTHERS
+POOLS = {name: getattr(jaxpool, name) for name in jaxpool.__all__ if "avg" in name.lower()}
+POOLS_LAST = {name: partial(pool, data_format="channels_last") for name, pool in POOLS.items()}
 SHAPES = {"1": (2, 3, 13), "2": (2, 3, 8, 9), "3": (2, 3, 4, 5, 6)}
 
 
@@ -44,7 +46,7 @@ def test_rows_agree(peer, monkeypatch):
     header = rf"^\| {peer}, `x` of shape .*\| jaxpool \|\n"
     text = PAGES[f"docs/migration/{page}.md"]
     (table,) = re.findall(header + r"\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE | re.I)
-    names = {}
+    names = dict(POOLS if peer == "equinox" else POOLS_LAST)
     exec(f"{IMPORTS}{imports}", names)
     for row in table.splitlines():
         theirs, ours = re.fullmatch(r"\| `([^`]+)`[^|]*\| `([^`]+)` \|", row).groups()
@@ -64,21 +66,23 @@ def example(theirs, ours):
 
 
 def test_the_tables_of_pytorch_were_read():
-    assert len(PYTORCH) == 30
-    assert len({theirs for theirs, _, _ in PYTORCH}) == 15
+    assert len(FIRST) == 15
+    assert len(OTHERS) == 2
+    assert OTHERS.keys() < FIRST.keys()
 
 
-@pytest.mark.parametrize(("theirs", "layer", "function"), PYTORCH)
-def test_a_row_of_pytorch(theirs, layer, function):
+@pytest.mark.parametrize("theirs", FIRST)
+@pytest.mark.parametrize("last", [False, True], ids=["channels_first", "channels_last"])
+def test_a_row_of_pytorch(theirs, last):
     torch = pytest.importorskip("torch")
+    layer, function = (LAST if last else FIRST)[theirs]
     (ndim,) = set(re.findall(r"(\d)d", function)) or {"2"}
     x = np.random.default_rng(0).standard_normal(SHAPES[ndim], np.float32)
     names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional, "x": torch.tensor(x)}
     expected = eval(theirs, names)
     expected = expected(names["x"]) if callable(expected) else expected
-    last = "**last" in function or ".mean((1, 2))" in function
     x = jnp.moveaxis(x, 1, -1) if last else jnp.asarray(x)
-    names = {**vars(jaxpool), "x": x, "last": {"data_format": "channels_last"}}
+    names = (POOLS_LAST if last else POOLS) | {"x": x}
     results = [eval(function, names)] + ([eval(layer, names)(x)] if layer else [])
     for result in results:
         first = jnp.moveaxis(result, -1, 1) if last and result.ndim > 2 else result
