@@ -36,19 +36,20 @@ def turned_levels(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
     Else XLA would try each tap at each place, as for all windows over a dilated array.
     """
+    return with_transpose(levels, _turned, x, spans)
 
-    def transpose(x: jax.Array) -> jax.Array:
-        for span in reversed(spans):
-            padding = [(0, 0, 0)] * x.ndim
-            padding[span.axis] = 0, 0, span.stride - 1
-            x = barrier(pad_zeros(x, padding), ()) if span.stride > 1 else x
-            size, low = x.shape[span.axis], span.extent - 1 - span.low
-            end = max(0, span.size + span.low - size)
-            turned = Span(span.axis, size, span.kernel, 1, span.dilation, low, 0, span.size, end)
-            x = lax.slice_in_dim(levels(x, [turned]), 0, span.size, axis=span.axis)
-        return x
 
-    return with_transpose(lambda x: levels(x, spans), transpose, x)
+def _turned(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """The transpose of `levels`."""
+    for span in reversed(spans):
+        padding = [(0, 0, 0)] * x.ndim
+        padding[span.axis] = 0, 0, span.stride - 1
+        x = barrier(pad_zeros(x, padding), ()) if span.stride > 1 else x
+        size, low = x.shape[span.axis], span.extent - 1 - span.low
+        end = max(0, span.size + span.low - size)
+        turned = Span(span.axis, size, span.kernel, 1, span.dilation, low, 0, span.size, end)
+        x = lax.slice_in_dim(levels(x, [turned]), 0, span.size, axis=span.axis)
+    return x
 
 
 def _in_levels(x: jax.Array, span: Span, lengths: Sequence[int]) -> jax.Array:

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_derivatives import linear_call
+from jax.extend.core import Primitive
+from jax.interpreters import ad, mlir
 
 from jaxpool._window import AdaptiveBins, Span
 
@@ -131,8 +132,11 @@ def _turned(way: Way, x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
     """By `way`, in both directions: bin i has element k if and only if, of `size` bins over the
     outputs, bin k has element i.
     """
-    turned = [AdaptiveBins(span.axis, span.outputs, span.size) for span in reversed(spans)]
-    return with_transpose(lambda x: way(x, spans), lambda x: way(x, turned), x)
+
+    def transpose(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
+        return way(x, [AdaptiveBins(s.axis, s.outputs, s.size) for s in reversed(spans)])
+
+    return with_transpose(way, transpose, x, spans)
 
 
 def _in_blocks(
@@ -158,16 +162,26 @@ def _sliced(x: jax.Array, span: AdaptiveBins) -> jax.Array:
     return lax.concatenate([one(i) for i in range(span.outputs)], span.axis)
 
 
-def with_transpose(
-    linear: Callable[[jax.Array], jax.Array],
-    transpose: Callable[[jax.Array], jax.Array],
-    x: jax.Array,
-) -> jax.Array:
-    """`linear` of `x`, with that transpose."""
-    result: jax.Array = linear_call(
-        lambda _, x: linear(x), lambda _, cotangent: transpose(cotangent), (), x
-    )
-    return result
+# A way with a transpose of its own. (`jax.custom_derivatives.linear_call` leaks tracers.)
+with_transpose_p: Any = Primitive("sum_with_transpose")
+with_transpose_p.def_abstract_eval(lambda x, *, shape, **_: x.update(shape=shape))
+ad.primitive_transposes[with_transpose_p] = lambda cotangent, _, *, transpose, windows, **__: [
+    transpose(cotangent, windows)
+]
+mlir.register_lowering(
+    with_transpose_p,
+    mlir.lower_fun(lambda x, *, way, windows, **_: way(x, windows), multiple_results=False),
+)
+
+
+def with_transpose(way: Way, transpose: Way, x: jax.Array, spans: Sequence[Any]) -> jax.Array:
+    """The sum by `way`, with a transpose that is `transpose` of the cotangent and the windows."""
+    shape = list(x.shape)
+    for span in spans:
+        shape[span.axis] = span.outputs
+    params = {"way": way, "transpose": transpose, "windows": tuple(spans), "shape": tuple(shape)}
+    summed: jax.Array = with_transpose_p.bind(x, **params)
+    return summed
 
 
 def _gathered(x: jax.Array, span: AdaptiveBins) -> jax.Array:

@@ -60,6 +60,12 @@ def slow(*parameters):
     ]
 
 
+def soak(*parameters):
+    """The parameters, marked as slow and as part of the soak, which CI leaves out."""
+    marks = pytest.mark.slow, pytest.mark.soak
+    return [pytest.param(*(p if isinstance(p, tuple) else (p,)), marks=marks) for p in parameters]
+
+
 def slow_but(cases, *names):
     """The cases, of which only those of these names are not slow."""
     assert {*names} <= {case.id for case in cases}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from cases import slow
+from cases import slow, soak
 from processes import run_python
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ def failures(*arguments):
 
 
 # The first 24 have all kinds of meshes and of pools.
-@pytest.mark.parametrize(("first", "count"), [(0, 24), *slow((24, 88), (112, 88))])
+@pytest.mark.parametrize(("first", "count"), [(0, 24), *slow((24, 32)), *soak((56, 72), (128, 72))])
 def test_random_pools(first, count):
     assert failures("random", first, count) == []
 

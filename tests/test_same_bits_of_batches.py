@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import slow
+from cases import slow, soak
 
 import jaxpool
 from jaxpool._plan import HAS_BARRIER
@@ -127,7 +127,7 @@ def test_known_faults():
     assert [*differing(FAULTS)] == []
 
 
-@pytest.mark.parametrize("number", [0, *slow(*range(1, 80))])
+@pytest.mark.parametrize("number", [0, *slow(*range(1, 16)), *soak(*range(16, 80))])
 def test_random_sizes(number):
     """2,000 in all."""
     rng = random.Random(number)
