@@ -67,8 +67,7 @@ def adaptive_avg_pool2d(
     Raises:
       TypeError: if an argument has a wrong type.
       ValueError: if `output_size` is less than 1, `x` has too few axes or an empty spatial
-        axis, or `where` does not broadcast. Under `jax.export` the size of an axis must be
-        known, unless its `output_size` is 1 or None.
+        axis, or `where` does not broadcast.
 
     Source: `torch.nn.functional.adaptive_avg_pool2d` of PyTorch.
 

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.numpy import where as select  # as it was at import: jax2onnx replaces it while it traces
 from jax.typing import DTypeLike
 
 from jaxpool._divide import count_taps, divide, divide_by_array
@@ -113,7 +112,10 @@ def _average(
             where = lax.optimization_barrier(where)  # type: ignore[no-untyped-call]
         where = lax.expand_dims(where, range(x.ndim - where.ndim))
         # Converted first, because not every dtype has a zero.
-        kept = select(where, lax.convert_element_type(x, wide), np.zeros((), wide))
+        kept = lax.convert_element_type(x, wide)
+        sharding = jax.typeof(kept).sharding
+        everywhere = lax.broadcast_in_dim(where, x.shape, range(x.ndim), out_sharding=sharding)
+        kept = lax.select(everywhere, kept, lax.full_like(kept, 0))
         total = windowed_average(kept, windows, UNDIVIDED, wide, is_masked=True)
         averaged = _divided_by_valid(total, where, windows, divisor)
         return lax.convert_element_type(averaged, dtype)

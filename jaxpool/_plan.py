@@ -5,8 +5,9 @@ the cpu it is of times in float32 on 2 cores of an AMD EPYC (`python -m benchmar
 times on an H100 (JAX 0.11.2, `python -m benchmarks.gpu`), on the tpu of cycles or bytes of programs
 that are compiled for a v5e.
 
-No rule looks at the size of the batch or at how many devices there are. So `vmap`, a batch and a
-single image give the same bits, and a program is the same wherever it is traced.
+No rule looks at the size of the batch or at how many devices there are. So a program is the same
+wherever it is traced, and `vmap`, a batch and a single image give the same bits. (`_steady.py`
+looks at the size of an array, to give it the bits that it has in a larger one.)
 """
 
 from collections.abc import Callable, Sequence

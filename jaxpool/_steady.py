@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from jaxpool._ways import Way, barrier, bins, whole, window
+from jaxpool._ways import Way, barrier, bins, pad_zeros, whole, window
 from jaxpool._window import AdaptiveBins, Placed, Span
 
 LIBRARY_FROM = 4096
@@ -52,7 +52,7 @@ def _among_zeros(
         return way(x, spans)
     others = -(-LIBRARY_FROM // size) - 1
     padding = [(0, others, 0), *[(0, 0, 0)] * x.ndim]
-    many = lax.pad(lax.expand_dims(x, [0]), np.zeros((), x.dtype), padding)
+    many = pad_zeros(lax.expand_dims(x, [0]), padding)
     # Without a barrier XLA folds the zeros into a reduce_window, and sees a small array again.
     summed = way(barrier(many, ()), [span._replace(axis=span.axis + 1) for span in spans])
     first: jax.Array = lax.index_in_dim(summed, 0, keepdims=False)
