@@ -3,6 +3,7 @@
 - `avg_pool1d`, `avg_pool2d` and `avg_pool3d` pool over windows of a fixed size.
 - `adaptive_avg_pool1d`, `adaptive_avg_pool2d` and `adaptive_avg_pool3d` pool to a given size.
 - `pool_output_shape` gives the shape of a result, `pool_strips` cuts images larger than memory.
+- `portable` is a context in which pools are traced for converters to other runtimes.
 - `AvgPool2d`, `AdaptiveAvgPool2d` and so on are layers for Flax Linen; `jaxpool.nnx` has them for
   Flax NNX.
 """
@@ -11,6 +12,7 @@ import typing as _typing
 
 from jaxpool._adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from jaxpool._avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
+from jaxpool._portable import portable
 from jaxpool._shapes import pool_output_shape, pool_strips
 from jaxpool.linen import (
     AdaptiveAvgPool1d,
@@ -39,6 +41,7 @@ __all__ = [
     "avg_pool3d",
     "pool_output_shape",
     "pool_strips",
+    "portable",
 ]
 
 __version__ = "0.2.0"

@@ -10,8 +10,9 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxpool._divide import count_taps, divide, divide_by_array
+from jaxpool._divide import count_taps, divide_by_array
 from jaxpool._parse import ErrorContext, Pool, place_windows
+from jaxpool._portable import is_portable
 from jaxpool._primitive import accumulator, windowed_average
 from jaxpool._window import UNDIVIDED, Divisor, Placed
 
@@ -36,7 +37,8 @@ def average(
     windows = place_windows(context, pool.windows, sizes, first_axis, "x", x, layout)
     if where is not None:
         where = _checked_mask(context, where, x, pool.channels_last)
-    averaged: jax.Array = _average(
+    run: Any = _average if is_portable() else _jitted_average
+    averaged: jax.Array = run(
         x,
         where,
         scope=f"jaxpool.{context.name}",
@@ -88,8 +90,6 @@ def _checked_mask(context: ErrorContext, where: Any, x: Any, channels_last: bool
     return where
 
 
-# The jit makes an eager call one dispatch; inline, it leaves no trace in a program around it.
-@partial(jax.jit, static_argnames=("scope", "windows", "divisor", "mask_is_constant"), inline=True)
 def _average(
     x: jax.Array,
     where: jax.Array | None,
@@ -108,7 +108,7 @@ def _average(
     with jax.named_scope(scope):
         if where is None:
             return windowed_average(x, windows, divisor, dtype)
-        if mask_is_constant:  # XLA would count it while it compiles, for seconds
+        if mask_is_constant and not is_portable():  # XLA would count it while it compiles
             where = lax.optimization_barrier(where)  # type: ignore[no-untyped-call]
         where = lax.expand_dims(where, range(x.ndim - where.ndim))
         # Converted first, because not every dtype has a zero.
@@ -116,26 +116,40 @@ def _average(
         sharding = jax.typeof(kept).sharding
         everywhere = lax.broadcast_in_dim(where, x.shape, range(x.ndim), out_sharding=sharding)
         kept = lax.select(everywhere, kept, lax.full_like(kept, 0))
-        total = windowed_average(kept, windows, UNDIVIDED, wide, is_masked=True)
-        averaged = _divided_by_valid(total, where, windows, divisor)
+        if divisor.override is not None:
+            averaged = windowed_average(kept, windows, divisor, wide, is_masked=True)
+        else:
+            averaged = _average_of_valid(kept, where, windows, divisor)
         return lax.convert_element_type(averaged, dtype)
 
 
-def _divided_by_valid(
-    total: jax.Array, where: jax.Array, windows: Sequence[Placed], divisor: Divisor
+# The jit makes an eager call one dispatch; inline, it leaves no trace in a program around it.
+_jitted_average = jax.jit(
+    _average, static_argnames=("scope", "windows", "divisor", "mask_is_constant"), inline=True
+)
+
+
+def _average_of_valid(
+    kept: jax.Array, where: jax.Array, windows: Sequence[Placed], divisor: Divisor
 ) -> jax.Array:
-    """The sums of the valid elements divided by how many there are, and the padding that counts."""
-    if divisor.override is not None:
-        return divide(total, windows, divisor, is_value=True)
+    """The sums of `kept` divided by how many elements are valid, and the padding that counts.
+
+    In the plain form both are divided by how many taps count, because converters know averages.
+    """
+    unit = divisor if is_portable() else UNDIVIDED
+    average = partial(windowed_average, windows=windows, divisor=unit, part="tangent")
+    total = average(kept, dtype=kept.dtype, is_masked=True)
     dtype, shape = total.real.dtype, list(where.shape)
     for span in windows:
         shape[span.axis] = span.size
     where = lax.broadcast_in_dim(where, shape, range(where.ndim))  # not over batch and channels
-    count = windowed_average(where, windows, UNDIVIDED, dtype)
+    count = average(where, dtype=dtype)
     if divisor.count_include_pad and any(span.is_padded for span in windows):
         both, inside = (
-            count_taps(windows, total.shape, Divisor(count_include_pad=included))
+            count_taps(windows, total.shape, Divisor(count_include_pad=included)).over(
+                total.shape, dtype
+            )
             for included in (True, False)
         )
-        count += both.over(total.shape, dtype) - inside.over(total.shape, dtype)
+        count += (both - inside) / both if is_portable() else both - inside
     return divide_by_array(total, count)

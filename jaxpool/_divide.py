@@ -6,7 +6,6 @@ tangent should be 0: there the count is at least 1.
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxpool._window import Divisor, Placed, Span
+from jaxpool._window import Divisor, Placed
 
 
 class Counts(NamedTuple):
@@ -23,7 +22,7 @@ class Counts(NamedTuple):
     has size 1 along the others.
     """
 
-    number: int
+    number: float
     axes: tuple[int, ...]
     vectors: tuple[Any, ...]
 
@@ -81,38 +80,20 @@ def divide(
         with np.errstate(divide="ignore"):
             scale = 1 / count
     scale = lax.broadcast_in_dim(scale, total.shape, range(total.ndim))
-    return _by_parts(total, lambda part: lax.mul(part, scale))
-
-
-def divide_plainly(
-    total: jax.Array, windows: Sequence[Placed], divisor: Divisor, *, is_value: bool
-) -> jax.Array:
-    """`total` divided by the size of the kernel, times a vector for each axis along which fewer
-    taps count: the form that converters know.
-    """
-    number, axes, vectors = count_taps(windows, total.shape, divisor, 0 if is_value else 1)
-    kernels = {span.axis: span.kernel if isinstance(span, Span) else 1 for span in windows}
-    whole = np.asarray(number * prod(kernels[axis] for axis in axes), total.real.dtype)
-    factors = []
-    for axis, count in zip(axes, vectors, strict=True):
-        with np.errstate(divide="ignore"):
-            factor = lax.convert_element_type(kernels[axis] / count, whole.dtype)
-        factors.append(lax.broadcast_in_dim(factor, total.shape, range(total.ndim)))
-
-    def divided(part: jax.Array) -> jax.Array:
-        return reduce(lax.mul, factors, lax.div(part, lax.full_like(part, whole)))
-
-    return _by_parts(total, divided)
+    return by_parts(total, lambda part: lax.mul(part, scale))
 
 
 def divide_by_array(total: jax.Array, count: jax.Array) -> jax.Array:
-    """`total` times the reciprocal of `count`, which broadcasts against it; NaN where that is 0."""
-    scale = 1 / lax.max(count, lax.full_like(count, 1))
+    """`total` times the reciprocal of `count`, which broadcasts against it; NaN where that is 0.
+
+    Both may be divided by the same already.
+    """
+    scale = 1 / lax.max(count, lax.full_like(count, 1e-12))
     # 0 / 0 is the NaN, for jax_debug_nans reports a constant one where nothing is empty.
-    return _by_parts(total, lambda part: part * scale + 0 / count)
+    return by_parts(total, lambda part: part * scale + 0 / count)
 
 
-def _by_parts(total: jax.Array, f: Callable[[jax.Array], jax.Array]) -> jax.Array:
+def by_parts(total: jax.Array, f: Callable[[jax.Array], jax.Array]) -> jax.Array:
     """`f` of a real array, or of each part of a complex one: a complex divisor would turn inf + 0j
     into inf + nan j.
     """

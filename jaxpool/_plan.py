@@ -24,7 +24,6 @@ from jaxpool._ways import (
     barrier,
     bins,
     bins_of_any_size,
-    padded_window,
     sliced_bins,
     slices,
     tiles,
@@ -225,14 +224,7 @@ def shard_tile(size: int) -> int:
     return odd if odd > 1 or size < 16 else 4
 
 
-def plain(total: Sum) -> Plan:
-    """The form that compilers and converters know average pooling by: one reduce_window of an
-    array that is padded before.
-    """
-    return [Step(padded_window, (*total.single, *total.several)), *gathered(total)]
-
-
-RULES: dict[str, Callable[[Sum], Plan]] = {"cpu": cpu, "gpu": gpu, "tpu": tpu, "plain": plain}
+RULES: dict[str, Callable[[Sum], Plan]] = {"cpu": cpu, "gpu": gpu, "tpu": tpu}
 
 
 def plan(

@@ -19,8 +19,9 @@ from jax.interpreters import ad, batching, mlir, xla
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 
-from jaxpool._divide import divide, divide_plainly
+from jaxpool._divide import by_parts, divide
 from jaxpool._plan import plan
+from jaxpool._portable import Plain, is_portable
 from jaxpool._steps import Origin
 from jaxpool._window import Divisor, Placed
 
@@ -42,6 +43,7 @@ def windowed_average(
     dtype: DTypeLike,
     *,
     is_masked: bool = False,
+    part: Part = "value",
 ) -> jax.Array:
     """The average of `x` over windows.
 
@@ -51,9 +53,18 @@ def windowed_average(
       divisor: of the sums; `UNDIVIDED` leaves them as they are.
       dtype: of the result; sums have that of `accumulator`.
       is_masked: whether `x` is the result of a selection by a mask.
+      part: "tangent" for 0, not NaN, where a window averages nothing.
     """
-    params = {"windows": tuple(windows), "divisor": divisor, "dtype": np.dtype(dtype)}
-    averaged: jax.Array = avg_pool_p.bind(x, **params, is_masked=is_masked, part="value", spec=None)
+    params: dict[str, Any] = {
+        "windows": tuple(windows),
+        "divisor": divisor,
+        "dtype": np.dtype(dtype),
+        "is_masked": is_masked,
+        "part": part,
+    }
+    if is_portable() and not hasattr(x, "batch_dim"):  # under vmap `_batch` leads back here
+        return planned(x, rules="portable", **params)
+    averaged: jax.Array = avg_pool_p.bind(x, **params, spec=None)
     return averaged
 
 
@@ -113,6 +124,10 @@ def _transpose(cotangent: Any, x: Any, *, part: Part, spec: Any, **params: Any) 
 def _batch(args: Any, axes: Any, *, windows: Sequence[Placed], **params: Any) -> Any:
     """The axis of the batch stays where it is, and the others make room for it."""
     (x,), (batch,) = args, axes
+    if is_portable() and params["part"] != "transpose":
+        del params["spec"]
+        windows = [span._replace(axis=span.axis + 1) for span in windows]
+        return windowed_average(jnp.moveaxis(x, batch, 0), windows, **params), 0
     windows = tuple(span._replace(axis=span.axis + (span.axis >= batch)) for span in windows)
     return avg_pool_p.bind(x, windows=windows, **params), batch
 
@@ -137,17 +152,20 @@ def planned(
     is_masked: bool,
     part: Part,
 ) -> jax.Array:
-    """The average by the rules of that name in `_plan.py`."""
+    """The average by the rules of that name in `_plan.py`, or in the plain form."""
     wide = accumulator(x.dtype)
+    total, is_value = lax.convert_element_type(x, wide), part == "value"
+    if rules in ("plain", "portable"):
+        plain = Plain(divisor, is_value, for_converters=rules == "portable")
+        total = by_parts(total, partial(plain.average, windows=windows))
+        return lax.convert_element_type(total, dtype)
     origin: Origin = "masked" if is_masked else "stored"
     if x.dtype != wide:
         origin = "counted" if x.dtype == bool else "converted"
-    total = lax.convert_element_type(x, wide)
     for step in plan(rules, windows, x.ndim, origin, part == "transpose"):
         total = step.way(total, step.windows)
     if divisor.override != 1:
-        quotient = divide_plainly if rules == "plain" else divide
-        total = quotient(total, windows, divisor, is_value=part == "value")
+        total = divide(total, windows, divisor, is_value=is_value)
     return lax.convert_element_type(total, dtype)
 
 
@@ -170,7 +188,8 @@ def _lower(ctx: Any, x: Any, *, platform: str | None, spec: Any, **params: Any) 
     """
     del spec
     (given,), (wanted,) = ctx.avals_in, ctx.avals_out
-    average: Callable[..., Any] = partial(planned, rules=RULES[platform], **params)
+    rules = "portable" if is_portable() else RULES[platform]
+    average: Callable[..., Any] = partial(planned, rules=rules, **params)
     shape, shardings, of = given.shape, [wanted.sharding], given.sharding
     if params["part"] == "transpose":
         if not all(isinstance(size, int) for size in shape):

@@ -32,7 +32,7 @@ def whole(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
                 taps = range(taps.start, taps.start + 1)
             x = lax.slice_in_dim(x, taps.start, taps.stop, taps.step, span.axis)
     axes = [span.axis for span in spans]
-    return lax.expand_dims(_sum(x, axes), axes)
+    return lax.expand_dims(plain_sum(x, axes), axes)
 
 
 def window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
@@ -102,7 +102,7 @@ def tiles(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
     x = pad_zeros(x, padding)
     for span in reversed(spans):
         shape[span.axis : span.axis + 1] = [span.outputs, span.kernel]
-    return _sum(lax.reshape(x, shape), [span.axis + 1 + i for i, span in enumerate(spans)])
+    return plain_sum(lax.reshape(x, shape), [span.axis + 1 + i for i, span in enumerate(spans)])
 
 
 def bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
@@ -110,12 +110,12 @@ def bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
 
     Where the axis is sharded and the shards hold whole blocks, nothing needs to be exchanged.
     """
-    return _in_blocks(_gathered, x, spans)
+    return in_blocks(_gathered, x, spans)
 
 
 def sliced_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
     """The same with slices: a TPU gathers a few elements in a loop."""
-    return _in_blocks(_sliced, x, spans)
+    return in_blocks(_sliced, x, spans)
 
 
 def turned_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
@@ -139,7 +139,7 @@ def _turned(way: Way, x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
     return with_transpose(way, transpose, x, spans)
 
 
-def _in_blocks(
+def in_blocks(
     bins_of: Callable[[jax.Array, AdaptiveBins], jax.Array],
     x: jax.Array,
     spans: Sequence[AdaptiveBins],
@@ -201,7 +201,7 @@ def _gathered(x: jax.Array, span: AdaptiveBins) -> jax.Array:
     if shortest <= 16:
         total = reduce(lax.add, [read(start + j) for j in range(shortest)])
     else:
-        total = _sum(read(start[:, None] + np.arange(shortest)), [axis + 1])
+        total = plain_sum(read(start[:, None] + np.arange(shortest)), [axis + 1])
     if counts.max() == shortest:
         return total
     longer = lax.broadcast_in_dim(counts > shortest, total.shape, [axis])
@@ -219,7 +219,7 @@ def bins_of_any_size(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
         place = jnp.arange(span.size // span.outputs + 2)  # no bin is longer
         read = x.at[(slice(None),) * axis + (start[:, None] + place,)].get(mode="clip")
         inside = lax.broadcast_in_dim(place < counts[:, None], read.shape, [axis, axis + 1])
-        x = _sum(lax.select(inside, read, lax.full_like(read, 0)), [axis + 1])
+        x = plain_sum(lax.select(inside, read, lax.full_like(read, 0)), [axis + 1])
     return x
 
 
@@ -230,7 +230,7 @@ def barrier(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
     return kept
 
 
-def _sum(x: jax.Array, axes: Sequence[int]) -> jax.Array:
+def plain_sum(x: jax.Array, axes: Sequence[int]) -> jax.Array:
     """A plain sum, in the dtype of `x`."""
     summed: jax.Array = lax.reduce(x, np.zeros((), x.dtype), lax.add, axes)
     return summed

@@ -97,7 +97,7 @@ def _form(
         return _pooled
     if all(span.is_known for span in windows):
         return _multiplied
-    return partial(planned, rules="plain" if has_sizes else "cpu")
+    return partial(planned, rules="plain")
 
 
 def _is_mean(windows: Sequence[Span], divisor: Divisor) -> bool:

@@ -20,7 +20,7 @@ from processes import run_python
 
 import jaxpool
 
-MODULES = ["_shapes", "_avg_pool", "_adaptive", "_layers", "linen", "nnx"]
+MODULES = ["_shapes", "_avg_pool", "_adaptive", "_portable", "_layers", "linen", "nnx"]
 MIGRATION = {  # of each page, the packages that it is about
     "docs/migration/equinox-haiku.md": ["equinox", "haiku"],
     "docs/migration/flax.md": ["flax"],

@@ -1,0 +1,228 @@
+"""The plain form of a pool, by which converters and compilers know average pooling, and the context
+in which pools are traced in it.
+
+Converters look for one reduce_window over two axes of an array of four, whose sums are divided at
+once: by the size of the kernel, if the zeros were written around the array before; or by the same
+reduce_window of ones, which is the padding of TensorFlow's "SAME" that does not count.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import lax
+
+from jaxpool._divide import Counts, count_taps, divide
+from jaxpool._ways import bins_of_any_size, in_blocks, padded_window, plain_sum, tiles, window
+from jaxpool._window import AdaptiveBins, Divisor, Placed, Span, Window
+
+
+class _Flag:
+    """For older JAX: a context of which its caches know nothing."""
+
+    def __init__(self) -> None:
+        self._variable = ContextVar("jaxpool.portable", default=False)
+
+    @property
+    def value(self) -> bool:
+        return self._variable.get()
+
+    @contextmanager
+    def __call__(self, value: bool) -> Iterator[None]:
+        token = self._variable.set(value)
+        try:
+            yield
+        finally:
+            self._variable.reset(token)
+
+
+# With it JAX traces a function again inside.
+_user_context: Any = getattr(jax, "make_user_context", lambda _: _Flag())
+_inside = _user_context(False)
+
+
+@contextmanager
+def portable() -> Iterator[None]:
+    """Pools that are traced inside are written in the plain form, which converters read.
+
+    Converters to LiteRT (TensorFlow Lite), Core ML, IREE, TensorFlow and others know average
+    pooling as one `lax.reduce_window` and a division. By default a pool is lowered to what is
+    fastest on the platform that runs it. The values agree to the rounding of the sums, except that
+    a NaN or an infinity reaches all outputs of an adaptive pool whose bins are of unequal length.
+
+    It acts where a function is traced, so wrap the conversion in it. A function that was jitted
+    and called before is traced again inside, and again outside. Before JAX 0.8, jit the function
+    inside. Contexts may be nested, and each thread has its own.
+
+    Examples:
+      >>> pool = jax.jit(lambda x: avg_pool2d(x, 2))
+      >>> with portable():
+      ...     exported = jax.export.export(pool)(jnp.ones((1, 3, 8, 8)))
+      >>> "stablehlo.reduce_window" in exported.mlir_module()
+      True
+    """
+    with _inside(True):
+        yield
+
+
+def is_portable() -> bool:
+    """Whether pools are written in the plain form wherever they will run."""
+    return bool(_inside.value)
+
+
+class Plain(NamedTuple):
+    """The average over windows in the plain form.
+
+    Args:
+      divisor: of the sums.
+      is_value: whether a window in which no tap counts is NaN; else it is 0.
+      for_converters: whether converters read it. They know depthwise convolutions better than
+        dilated windows, and a division by sums of ones, which a compiler would spend time on.
+    """
+
+    divisor: Divisor
+    is_value: bool
+    for_converters: bool
+
+    def average(self, x: jax.Array, windows: Sequence[Placed]) -> jax.Array:
+        """Over the axes of fixed windows by pairs, as those of an image, then over the others."""
+        fixed = [s for s in windows if isinstance(s, Span) and isinstance(s.kernel, int)]
+        others = [span for span in windows if span not in fixed]
+        taps, override = prod(span.kernel for span in fixed), self.divisor.override
+        while fixed:
+            are_neighbours = len(fixed) > 1 and fixed[-2].axis == fixed[-1].axis - 1
+            pair = fixed[-2:] if are_neighbours else fixed[-1:]
+            fixed = fixed[: -len(pair)]
+            if not all(span.is_identity for span in pair):
+                x = self._over_pair(x, pair)
+        for span in others:
+            if isinstance(span, Span):
+                x = tiles(x, [span])
+            else:
+                x = in_blocks(_sums, x, [span]) if span.is_known else bins_of_any_size(x, [span])
+        if override is None:
+            return divide(x, others, self.divisor, is_value=self.is_value) if others else x
+        if not self.for_converters:
+            return x if override == 1 else lax.div(x, lax.full_like(x, override))
+        return x if override == taps else lax.mul(x, lax.full_like(x, taps / override))
+
+    def _over_pair(self, x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+        """Over one or two neighbouring axes, those of an image in a view of four axes."""
+        first, last = spans[0].axis, spans[-1].axis + 1
+        if last == x.ndim and len(spans) == 1:  # LiteRT's own transposes would cost more
+            turned = *range(x.ndim - 2), x.ndim - 1, x.ndim - 2
+            span = spans[0]._replace(axis=first - 1)
+            return lax.transpose(self._over_pair(lax.transpose(x, turned), [span]), turned)
+        shape = x.shape
+        sizes = shape[first:last] if len(spans) == 2 else (1, shape[first])
+        if last < x.ndim:
+            view, axes, channels = (prod(shape[:first]), *sizes, prod(shape[last:])), (1, 2), 3
+        else:
+            view, axes, channels = (prod(shape[: first - 1]), shape[first - 1], *sizes), (2, 3), 1
+        placed = [s._replace(axis=a) for s, a in zip(spans, axes[-len(spans) :], strict=True)]
+        if self.for_converters:  # LiteRT's converter loses a transpose that a pool follows at once
+            x = lax.reshape(x, (1, *shape))
+        image = self._pool(lax.reshape(x, view), placed, channels)
+        return lax.reshape(image, (*shape[:first], *(s.outputs for s in spans), *shape[last:]))
+
+    def _pool(self, image: jax.Array, spans: Sequence[Span], channels: int) -> jax.Array:
+        """Over axes of an image, or of many at once; `channels` is the axis of the channels."""
+        if channels == 1 and all(span.is_all and span.outputs == 1 for span in spans):
+            axes = [span.axis for span in spans]
+            total = lax.expand_dims(plain_sum(image, axes), axes)
+        elif self.for_converters and _is_convolution(image, spans, channels):
+            total = _convolved(image, spans, channels)
+        elif self.for_converters and _is_same(spans, self.divisor):
+            sizes = [1 if axis in (0, channels) else n for axis, n in enumerate(image.shape)]
+            total, count = (window(y, spans) for y in (image, lax.full(sizes, 1, image.dtype)))
+            return lax.div(total, lax.broadcast_in_dim(count, total.shape, range(4)))
+        else:
+            total = padded_window(image, spans)
+        if self.divisor.override is not None and not self.for_converters:
+            return total
+        average = lax.div(total, lax.full_like(total, prod(span.kernel for span in spans)))
+        return average if self.divisor.override is not None else self._by_counts(average, spans)
+
+    def _by_counts(self, x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+        """The average over the taps that count, from that over all taps."""
+        counts = count_taps(spans, x.shape, self.divisor, at_least=1)
+        kernels = {span.axis: span.kernel for span in spans}
+        rest = prod(kernel for axis, kernel in kernels.items() if axis not in counts.axes)
+        vectors = tuple(kernels[a] / count for a, count in zip(*counts[1:], strict=True))
+        factor = Counts(rest / counts.number, counts.axes, vectors)
+        if factor != Counts(1, (), ()):
+            x = lax.mul(x, _over(x, factor.over(x.shape, x.dtype)))
+        if self.is_value:
+            number, _, vectors = count_taps(spans, x.shape, self.divisor)
+            for count in (np.full([1] * x.ndim, number), *vectors):
+                if isinstance(count, jax.Array) or not count.all():
+                    with np.errstate(invalid="ignore"):
+                        x = lax.add(x, _over(x, 0 / count))  # NaN where nothing counts
+        return x
+
+
+def _is_same(spans: Sequence[Span], divisor: Divisor) -> bool:
+    """Whether the windows, and what they count, are those of TensorFlow's "SAME".
+
+    LiteRT's converter takes such a division for "SAME" along all axes.
+    """
+    if divisor.override is not None or not all(span.is_known for span in spans):
+        return False
+    for span in spans:
+        same = Window(span.kernel, span.stride, padding="SAME").on(span.axis, span.size)
+        index = np.arange(span.outputs)
+        counts, inside = (span.counts(index, pad, np) for pad in (divisor.count_include_pad, False))
+        if (span.low, span.end, span.outputs) != (same.low, same.end, same.outputs):
+            return False
+        if (counts != inside).any():
+            return False
+    return any(span.low or span.end for span in spans)
+
+
+def _is_convolution(image: jax.Array, spans: Sequence[Span], channels: int) -> bool:
+    """Whether converters know a depthwise convolution better: they have no dilated reduce_window,
+    and LiteRT's sees no average in one of a batch of symbolic size.
+    """
+    if not (isinstance(image.shape[channels], int) and all(span.is_known for span in spans)):
+        return False
+    return not isinstance(image.shape[0], int) or any(span.dilation > 1 for span in spans)
+
+
+def _convolved(image: jax.Array, spans: Sequence[Span], channels: int) -> jax.Array:
+    """The sums by a depthwise convolution with ones."""
+    by_axis = {span.axis: span for span in spans}
+    axes = [axis for axis in (1, 2, 3) if axis != channels]
+    placed = [by_axis.get(axis, Span(axis, image.shape[axis], 1)) for axis in axes]
+    count = image.shape[channels]
+    layout = ("NHWC", "HWIO", "NHWC") if channels == 3 else ("NCHW", "HWIO", "NCHW")
+    convolved: jax.Array = lax.conv_general_dilated(
+        image,
+        lax.full((*(span.kernel for span in placed), 1, count), 1, image.dtype),
+        window_strides=[span.stride for span in placed],
+        padding=[(span.low, span.end) for span in placed],
+        rhs_dilation=[span.dilation for span in placed],
+        dimension_numbers=layout,
+        feature_group_count=count,
+        precision=lax.Precision.HIGHEST,
+    )
+    return convolved
+
+
+def _sums(x: jax.Array, bins: AdaptiveBins) -> jax.Array:
+    """The sums of the bins of an axis, sliced one by one."""
+
+    def one(i: int) -> jax.Array:
+        start = bins.start(i)
+        sliced = lax.slice_in_dim(x, start, start + bins.counts(i), axis=bins.axis)
+        return lax.expand_dims(plain_sum(sliced, [bins.axis]), [bins.axis])
+
+    return lax.concatenate([one(i) for i in range(bins.outputs)], bins.axis)
+
+
+def _over(x: jax.Array, array: Any) -> jax.Array:
+    """`array` broadcast to the shape of `x`, in its dtype."""
+    return lax.broadcast_in_dim(lax.convert_element_type(array, x.dtype), x.shape, range(x.ndim))
