@@ -44,14 +44,8 @@ def average(
         scope=f"jaxpool.{context.name}",
         windows=windows,
         divisor=pool.divisor,
-        mask_is_constant=_is_constant(where) and not _is_constant(x),
     )
     return averaged
-
-
-def _is_constant(x: Any) -> bool:
-    """Whether it is an array, and in a program that is being traced a constant."""
-    return x is not None and not isinstance(x, jax.core.Tracer)
 
 
 def _checked(context: ErrorContext, x: Any) -> Any:
@@ -75,7 +69,7 @@ def _checked(context: ErrorContext, x: Any) -> Any:
 def _checked_mask(context: ErrorContext, where: Any, x: Any, channels_last: bool) -> Any:
     """`where`, if it is an array of booleans that broadcasts against `x`."""
     if isinstance(where, (bool, np.bool_)):
-        return np.full((1,) * x.ndim, where)
+        return None if where else np.full((1,) * x.ndim, where)
     if not isinstance(where, (jax.Array, np.ndarray)):
         must = "be a JAX or NumPy array of booleans, True, False or None"
         context.fail(TypeError, "where", must, where)
@@ -97,19 +91,18 @@ def _average(
     scope: str,
     windows: Sequence[Placed],
     divisor: Divisor,
-    mask_is_constant: bool,
 ) -> jax.Array:
     """The averages over `windows`, of the dtype that `x` asks for.
 
-    Profiles and dumps of programs name its operations after `scope`.
+    Profiles and dumps of programs name its operations after `scope`. Without a jit around it, `x`
+    may be of a dtype of NumPy that JAX does not have.
     """
+    x = jnp.asarray(x) if isinstance(x, np.ndarray) else x
     wide = accumulator(x.dtype)
     dtype: DTypeLike = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else wide
     with jax.named_scope(scope):
         if where is None:
             return windowed_average(x, windows, divisor, dtype)
-        if mask_is_constant and not is_portable():  # XLA would count it while it compiles
-            where = lax.optimization_barrier(where)  # type: ignore[no-untyped-call]
         where = lax.expand_dims(where, range(x.ndim - where.ndim))
         # Converted first, because not every dtype has a zero.
         kept = lax.convert_element_type(x, wide)
@@ -124,9 +117,7 @@ def _average(
 
 
 # The jit makes an eager call one dispatch; inline, it leaves no trace in a program around it.
-_jitted_average = jax.jit(
-    _average, static_argnames=("scope", "windows", "divisor", "mask_is_constant"), inline=True
-)
+_jitted_average = jax.jit(_average, static_argnames=("scope", "windows", "divisor"), inline=True)
 
 
 def _average_of_valid(

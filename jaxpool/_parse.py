@@ -136,7 +136,9 @@ def place_windows(
         if isinstance(window, Window) and (is_symbol(window.kernel) or is_symbol(window.stride)):
             if window != Window(size, window.stride, ceil_mode=window.ceil_mode):
                 must = "be ints, or all of an axis without padding (as AdaptiveAvgPool2d(1) has it)"
-                context.fail(ValueError, context.kernel, must, window.kernel)
+                if is_symbol(window.kernel):
+                    context.fail(ValueError, context.kernel, must, window.kernel)
+                context.fail(ValueError, "stride", must, window.stride)
             window = Bins(1)
         span = window.on(axis, size)
         placed.append(span)

@@ -127,7 +127,8 @@ class Plain(NamedTuple):
         if self.for_converters:  # LiteRT's converter loses a transpose that a pool follows at once
             x = lax.reshape(x, (1, *shape))
         image = self._pool(lax.reshape(x, view), placed, channels)
-        return lax.reshape(image, (*shape[:first], *(s.outputs for s in spans), *shape[last:]))
+        outputs = (image.shape[span.axis] for span in placed)
+        return lax.reshape(image, (*shape[:first], *outputs, *shape[last:]))
 
     def _pool(self, image: jax.Array, spans: Sequence[Span], channels: int) -> jax.Array:
         """Over axes of an image, or of many at once; `channels` is the axis of the channels."""

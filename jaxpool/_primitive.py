@@ -23,6 +23,7 @@ from jaxpool._divide import by_parts, divide
 from jaxpool._plan import plan
 from jaxpool._portable import Plain, is_portable
 from jaxpool._steps import Origin
+from jaxpool._ways import barrier
 from jaxpool._window import Divisor, Placed
 
 try:
@@ -153,15 +154,20 @@ def planned(
     part: Part,
 ) -> jax.Array:
     """The average by the rules of that name in `_plan.py`, or in the plain form."""
-    wide = accumulator(x.dtype)
-    total, is_value = lax.convert_element_type(x, wide), part == "value"
+    wide, is_value = accumulator(x.dtype), part == "value"
     if rules in ("plain", "portable"):
         plain = Plain(divisor, is_value, for_converters=rules == "portable")
-        total = by_parts(total, partial(plain.average, windows=windows))
+        average = partial(plain.average, windows=windows)
+        total = by_parts(lax.convert_element_type(x, wide), average)
         return lax.convert_element_type(total, dtype)
     origin: Origin = "masked" if is_masked else "stored"
-    if x.dtype != wide:
-        origin = "counted" if x.dtype == bool else "converted"
+    if x.dtype == bool:
+        # XLA would count the elements of a constant while it compiles, for seconds: now it is none.
+        origin, never = "counted", barrier(lax.full((), False), ())
+        x = lax.bitwise_or(x, lax.broadcast(never, x.shape))
+    elif x.dtype != wide:
+        origin = "converted"
+    total = lax.convert_element_type(x, wide)
     for step in plan(rules, windows, x.ndim, origin, part == "transpose"):
         total = step.way(total, step.windows)
     if divisor.override != 1:

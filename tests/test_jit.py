@@ -43,10 +43,10 @@ def test_static_arguments_trace_once_for_each_value():
 def test_an_eager_call_compiles_once():
     x = jnp.ones((1, 3, 23, 29))
     avg_pool2d(x, [3, 3], 2, 1)
-    compiled = jaxpool._average._average._cache_size()
+    compiled = jaxpool._average._jitted_average._cache_size()
     for kernel in (3, [3, 3], (3, np.int64(3))):
         avg_pool2d(x, kernel, 2, ((1, 1), [1, 1]))
-    assert jaxpool._average._average._cache_size() == compiled
+    assert jaxpool._average._jitted_average._cache_size() == compiled
 
 
 def test_no_call_is_left_in_a_program():
@@ -76,6 +76,19 @@ def test_without_jit():
     with jax.disable_jit():
         pooled = avg_pool2d(np.asarray(x), 3, 2, 1, False)
     chex.assert_trees_all_close(pooled, avg_pool2d(x, 3, 2, 1, False), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128", "int64", "bool", ">f4", "float16"])
+@pytest.mark.parametrize("where", [None, np.arange(4) < 3, True])
+def test_dtypes_of_numpy_without_jit(dtype, where):
+    """Some of which JAX does not have without x64; the plain form is not jitted either."""
+    x = np.arange(32).reshape(2, 4, 4).astype(dtype)
+    expected = avg_pool2d(x, 2, where=where)
+    for context in (jax.disable_jit(), jaxpool.portable()):
+        with context:
+            found = avg_pool2d(x, 2, where=where)
+        chex.assert_trees_all_close(found, expected, rtol=1e-6)
+        assert found.dtype == expected.dtype
 
 
 def operations(pool, x):

@@ -112,6 +112,13 @@ def test_jet():
     np.testing.assert_allclose(second, avg_pool2d(-jnp.sin(x), 3, 2, 1), rtol=1e-5, atol=1e-6)
 
 
+def test_jet_of_a_masked_pool():
+    jet = pytest.importorskip("jax.experimental.jet").jet
+    x, where = normal((1, 2, 6, 6)), np.arange(6) > 2
+    value, (first,) = jet(lambda x: avg_pool2d(x, 2, where=where), (x,), ((x,),))
+    np.testing.assert_array_equal(value, first)
+
+
 def test_a_call_transfers_nothing():
     """Not even the index of a platform."""
     x = normal((1, 2, 6, 6))
@@ -120,13 +127,23 @@ def test_a_call_transfers_nothing():
     with jax.transfer_guard("disallow"):
         jaxpool.avg_pool2d(x, 2)
         jaxpool.avg_pool2d(x, 3, 2, 1, where=where)
+        jaxpool.avg_pool2d(x, 2, where=True)
         jaxpool.adaptive_avg_pool2d(x, 4)
 
 
-def test_a_constant_mask_is_not_counted_by_the_compiler():
+CONSTANT = np.random.default_rng(0).random((256, 256)) < 0.5
+
+
+@pytest.mark.parametrize(
+    "where",
+    [lambda: CONSTANT, lambda: ~jnp.asarray(CONSTANT), lambda: jnp.asarray(CONSTANT * 1.0) > 0],
+    ids=["array", "inverted", "compared"],
+)
+@pytest.mark.parametrize("jit", [lambda f: f, jax.jit], ids=["", "nested"])
+def test_a_constant_mask_is_not_counted_by_the_compiler(where, jit):
     """For seconds: 40 for 4096x4096 pixels. The largest constant that it makes is a row."""
-    where = np.random.default_rng(0).random((256, 256)) < 0.5
-    pool = jax.jit(lambda x: avg_pool2d(x, 9, 1, where=where))
+    inner = jit(lambda x, where: avg_pool2d(x, 9, 1, where=where))
+    pool = jax.jit(lambda x: inner(x, where()))
     text = pool.lower(jnp.ones((1, 256, 256))).compile().as_text()
     constants = re.findall(r"= f32\[([\d,]*)\]\S* constant\(", text)
     assert max([1, *(np.prod([int(n) for n in c.split(",") if n]) for c in constants)]) <= 256
