@@ -40,7 +40,7 @@ class _Flag:
             self._variable.reset(token)
 
 
-# With it JAX traces a function again inside.
+# JAX's own makes it trace functions again inside.
 _user_context: Any = getattr(jax, "make_user_context", lambda _: _Flag())
 _inside = _user_context(False)
 
@@ -50,13 +50,12 @@ def portable() -> Iterator[None]:
     """Pools that are traced inside are written in the plain form, which converters read.
 
     Converters to LiteRT (TensorFlow Lite), Core ML, IREE, TensorFlow and others know average
-    pooling as one `lax.reduce_window` and a division. By default a pool is lowered to what is
-    fastest on the platform that runs it. The values agree to the rounding of the sums, except that
-    a NaN or an infinity reaches all outputs of an adaptive pool whose bins are of unequal length.
+    pooling as one `lax.reduce_window` and a division. By default a pool is lowered to the
+    operations that are fastest on the platform that runs it. The values agree up to rounding.
 
-    It acts where a function is traced, so wrap the conversion in it. A function that was jitted
-    and called before is traced again inside, and again outside. Before JAX 0.8, jit the function
-    inside. Contexts may be nested, and each thread has its own.
+    It acts where a function is traced, so wrap the conversion in it. A function that was jitted and
+    called before is traced again inside. (JAX 0.6.2 does not trace it again; jit it inside, and
+    drop it afterwards.) Contexts may be nested, and each thread has its own.
 
     Examples:
       >>> pool = jax.jit(lambda x: avg_pool2d(x, 2))
