@@ -26,19 +26,22 @@ from jaxpool._parse import (
 class PoolingLayer:
     """A layer whose fields are its arguments: checked when it is constructed, then read-only.
 
-    Python's own errors name this class and the two below, so their names have no underscore.
+    Python's own errors of a call name this class, so its name has no underscore.
     """
 
     ndim: ClassVar[int]
 
-    def __new__(cls, *args: Any, **_: Any) -> Self:
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
         init = signature(cls.__init__)
         try:
-            init.bind_partial(None, *args)
-        except TypeError:
+            init.bind_partial(None, *args, **keywords)
+        except TypeError as error:
             names = [p.name for p in init.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-            must = f"arguments after `{names[-1]}` are keyword-only"
-            raise TypeError(f"{cls.__name__}: {must}, got {args[len(names) - 1]!r}") from None
+            must = str(error)
+            if len(args) >= len(names):
+                got = args[len(names) - 1]
+                must = f"arguments after `{names[-1]}` are keyword-only, got {got!r}"
+            raise TypeError(f"{cls.__name__}: {must}") from None
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
