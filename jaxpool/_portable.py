@@ -88,7 +88,20 @@ class Plain(NamedTuple):
     for_converters: bool
 
     def average(self, x: jax.Array, windows: Sequence[Placed]) -> jax.Array:
-        """Over the axes of fixed windows by pairs, as those of an image, then over the others."""
+        """Over the axes of fixed windows by pairs, as those of an image, then over the others.
+
+        The channels come last for converters, except for windows that converters turn themselves.
+        """
+        if self.for_converters and _are_better_last(x.ndim, windows):
+            channels = windows[0].axis - 1
+            last = *range(channels), *range(channels + 1, x.ndim), channels
+            turned = [span._replace(axis=span.axis - 1) for span in windows]
+            average = self._average(lax.transpose(x, last), turned)
+            return lax.transpose(average, np.argsort(last))
+        return self._average(x, windows)
+
+    def _average(self, x: jax.Array, windows: Sequence[Placed]) -> jax.Array:
+        """The same, with the channels where they are."""
         fixed = [s for s in windows if isinstance(s, Span) and isinstance(s.kernel, int)]
         others = [span for span in windows if span not in fixed]
         taps, override = prod(span.kernel for span in fixed), self.divisor.override
@@ -101,8 +114,10 @@ class Plain(NamedTuple):
         for span in others:
             if isinstance(span, Span):
                 x = tiles(x, [span])
-            else:
-                x = in_blocks(_sums, x, [span]) if span.is_known else bins_of_any_size(x, [span])
+            elif not span.is_known:
+                x = bins_of_any_size(x, [span])
+            else:  # blocks are further axes, but of many bins they make fewer slices
+                x = _sums(x, span) if span.outputs <= 12 else in_blocks(_sums, x, [span])
         if override is None:
             return divide(x, others, self.divisor, is_value=self.is_value) if others else x
         if not self.for_converters:
@@ -112,10 +127,6 @@ class Plain(NamedTuple):
     def _over_pair(self, x: jax.Array, spans: Sequence[Span]) -> jax.Array:
         """Over one or two neighbouring axes, those of an image in a view of four axes."""
         first, last = spans[0].axis, spans[-1].axis + 1
-        if last == x.ndim and len(spans) == 1:  # LiteRT's own transposes would cost more
-            turned = *range(x.ndim - 2), x.ndim - 1, x.ndim - 2
-            span = spans[0]._replace(axis=first - 1)
-            return lax.transpose(self._over_pair(lax.transpose(x, turned), [span]), turned)
         shape = x.shape
         sizes = shape[first:last] if len(spans) == 2 else (1, shape[first])
         if last < x.ndim:
@@ -163,6 +174,18 @@ class Plain(NamedTuple):
                     with np.errstate(invalid="ignore"):
                         x = lax.add(x, _over(x, 0 / count))  # NaN where nothing counts
         return x
+
+
+def _are_better_last(ndim: int, windows: Sequence[Placed]) -> bool:
+    """Whether the channels, if they come first, had better come last: LiteRT and IREE pad along the
+    last axis slowly, and LiteRT's converter turns windows over two axes only, itself.
+    """
+    first, spans = windows[0].axis, [span for span in windows if isinstance(span, Span)]
+    if first == 0 or [span.axis for span in windows] != [*range(first, ndim)]:
+        return False
+    if len(windows) == 2:
+        return any(not span.low == span.end == 0 for span in spans)
+    return not all(span.is_all and span.outputs == 1 for span in spans)
 
 
 def _is_same(spans: Sequence[Span], divisor: Divisor) -> bool:

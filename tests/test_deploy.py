@@ -114,7 +114,7 @@ POOLS = {
     "uneven bins": (
         partial(adaptive_avg_pool2d, output_size=3, **LAST),
         IMAGE,
-        f"{'SLICE ' * 6}{'SUM ' * 6}{'RESHAPE ' * 3}CONCATENATION CONCATENATION MUL",
+        f"{'SLICE ' * 6}{'SUM ' * 6}CONCATENATION CONCATENATION MUL",
     ),
     "1-d": (
         partial(avg_pool1d, kernel=4, stride=2, **LAST),

@@ -8,7 +8,7 @@ from pages import ROOT
 from processes import run_python
 
 from benchmarks import __main__ as cpu
-from benchmarks import gpu
+from benchmarks import deploy, gpu
 from benchmarks.compiled import __main__ as compiled
 
 
@@ -36,3 +36,8 @@ def test_a_word_that_no_cell_has(benchmark, capsys):
     assert f"\n  {benchmark.CELLS[0].name}\n" in said
     chosen = benchmark.parse(["--cells", "k3", "1x8x512x512 *"]).cells
     assert {cell.kernel for cell in chosen} >= {3, 127}
+
+
+def test_the_table_of_runtimes_is_that_of_the_results():
+    results, page = ROOT / "benchmarks/results/deploy.json", ROOT / "docs/deploy.md"
+    deploy.main(["--load", str(results), "--write", str(page), "--check"])

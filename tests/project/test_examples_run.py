@@ -1,12 +1,22 @@
 """The examples run as a reader runs them, and give what they promise."""
 
 import re
+from importlib.util import find_spec
 
 import pytest
 from pages import FOLDER, ROOT
 from processes import run_python
 
 EXAMPLES = ROOT / "examples"
+TARGETS = {  # of deploy.py, with the packages that they need
+    "litert": ["tensorflow", "ai_edge_litert"],
+    "int8": ["tensorflow", "ai_edge_litert"],
+    "savedmodel": ["tensorflow"],
+    "onnx": ["jax2onnx", "onnxruntime"],
+    "openvino": ["jax2onnx", "openvino"],
+    "coreml": ["coremltools", "stablehlo_coreml"],
+    "iree": ["iree"],
+}
 
 
 def run(name, *arguments, folder):
@@ -70,6 +80,22 @@ def test_poolformer(tmp_path):
     """95% of digits that it was not trained on, after a third of its training."""
     printed = run("poolformer.py", "--epochs", "10", folder=tmp_path)
     assert held_out_accuracy(printed) >= 95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_deploy(tmp_path, target):
+    """The file is there, and its outputs are those of JAX, to the steps of int8."""
+    for package in TARGETS[target]:
+        if not find_spec(package):
+            pytest.skip(f"{package} is not installed")
+    printed = run("deploy.py", target, folder=tmp_path)
+    path, away = re.search(rf"^{target}: (\S+), (.+)$", printed, re.MULTILINE).groups()
+    assert (tmp_path / path).exists()
+    if target == "coreml":
+        assert away == "not run here"
+    else:
+        assert float(away.removeprefix("off by ")) < (0.05 if target == "int8" else 1e-5)
 
 
 def test_quickstart(tmp_path):

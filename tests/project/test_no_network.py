@@ -72,6 +72,7 @@ def test_modules_that_the_package_uses():
     assert standard <= {
         "collections.abc",
         "contextlib",
+        "contextvars",
         "dataclasses",
         "functools",
         "inspect",

@@ -31,6 +31,15 @@ MIGRATION = {  # of each page, the packages that it is about
 QUICK = ["docs/migration/onnx.md", "docs/migration/pytorch.md"]
 EXAMPLES = "docs/examples.md"  # whose Python test_examples_run.py runs
 SHARDED = "docs/scaling.md"
+DEPLOY = "docs/deploy.md"
+TARGETS = {  # of its sections by the first word, the packages that they are about
+    "LiteRT": ["tensorflow", "ai_edge_litert"],
+    "SavedModel": ["tensorflow"],
+    "ONNX": ["jax2onnx", "onnxruntime", "openvino"],
+    "Core": ["coremltools", "stablehlo_coreml"],
+    "IREE": ["iree"],
+    "jax": [],
+}
 old_jax = jax.__version_info__ < (0, 10)
 
 
@@ -44,7 +53,7 @@ DOCS = [
     name
     for name in PAGES
     if name.startswith("docs/")
-    and name not in [*MIGRATION, EXAMPLES, SHARDED]
+    and name not in [*MIGRATION, EXAMPLES, SHARDED, DEPLOY]
     and not begins_the_readme(name)
 ]
 
@@ -81,6 +90,19 @@ def test_the_page_on_sharding():
     code = f"import pages; pages.assert_blocks_run(pages.assembled({SHARDED!r}))"
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     run_python("-c", code, cwd=FOLDER, env=environment)
+
+
+@pytest.mark.parametrize("target", ["jax", *slow(*sorted(TARGETS.keys() - {"jax"}))])
+def test_a_section_on_deployment(tmp_path, target):
+    """With the page's beginning, in an interpreter of its own, because converters patch JAX."""
+    for package in TARGETS[target]:
+        if not find_spec(package):
+            pytest.skip(f"{package} is not installed")
+    beginning, *sections = assembled(DEPLOY).split("\n## ")
+    by_target = {re.match(r"\w+", text)[0]: text for text in sections if python_in(text)}
+    assert by_target.keys() == TARGETS.keys()
+    code = "import os, sys, pages; os.chdir(sys.argv[1]); pages.assert_blocks_run(sys.stdin.read())"
+    run_python("-c", code, tmp_path, cwd=FOLDER, input=beginning + by_target[target])
 
 
 def test_the_readme(run):
