@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from cases import slow
 from processes import run_python
 
+import jaxpool
 from benchmarks.sharding import (
     COLLECTIVES,
     WINDOWS,
@@ -23,6 +25,7 @@ from benchmarks.sharding import (
 from benchmarks.sharding import HAS_EXPLICIT as EXPLICIT
 
 ROOT = Path(__file__).parent.parent
+SCALING = ROOT / "docs" / "scaling.md"
 PERMUTE = COLLECTIVES.index("collective-permute")
 ALL_REDUCE = COLLECTIVES.index("all-reduce")
 POOLS = [name for name, *_ in pools()]
@@ -111,6 +114,84 @@ def test_taps_at_once_exchange_each_a_border():
     assert found == [str({"collective-permute": count}) for count in (3, 3, 6)]
 
 
+UNEVEN = """\
+import re
+from collections import Counter
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import jaxpool
+
+def tiles(k): return lambda x: jaxpool.avg_pool2d(x, k)
+def bins(n): return lambda x: jaxpool.adaptive_avg_pool2d(x, n)
+def three(padding): return lambda x: jaxpool.avg_pool2d(x, 3, 1, padding)
+
+mesh = Mesh(jax.devices(), ("rows",))
+rows = NamedSharding(mesh, PartitionSpec(None, None, "rows"))
+for name, pool, shape in [
+    ("16x16 tiles", tiles(16), (8, 8, 128, 128)),
+    ("64x64 tiles", tiles(64), (8, 8, 128, 128)),
+    ("2x2 tiles", tiles(2), (8, 8, 64, 64)),
+    ("2x2 tiles", tiles(2), (8, 8, 56, 56)),
+    ("adaptive", bins(48), (8, 8, 96, 96)),
+    ("adaptive", bins(60), (8, 8, 96, 96)),
+    ("3x3, stride 1, padded", three(1), (1, 8, 1024, 1024)),
+    ("3x3, stride 1", three(0), (1, 8, 1024, 1024)),
+]:
+    x = jax.ShapeDtypeStruct(shape, "float32", sharding=rows)
+    program = jax.jit(pool).lower(x).compile()
+    pattern = r" (all-\\w+|collective-permute|reduce-scatter)(?:-start)?\\("
+    found = Counter(re.findall(pattern, program.as_text()))
+    counts = ", ".join(f"{n} {what}" for what, n in sorted(found.items())) or "none"
+    memory = program.memory_analysis()
+    sizes = memory.argument_size_in_bytes, memory.temp_size_in_bytes, memory.output_size_in_bytes
+    megabytes = ", ".join(f"{size / 1e6:.2f}" for size in sizes)
+    lengths = f"{shape[2]}, {jax.eval_shape(pool, x).shape[2]}"
+    print(f"| {name} | {shape} | {lengths} | {counts} | {megabytes} |")
+"""
+
+
+def test_sizes_that_do_not_divide():
+    """Nothing is gathered where the devices divide both sizes; docs/scaling.md has the table."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    found = run_python("-c", UNEVEN, cwd=ROOT, env=environment)
+    even = re.findall(r"^\| (?:16x16|2x2 .*64, 32|.*96, 48|.*, 1024 \|).*", found, re.MULTILINE)
+    assert len(even) == 4
+    assert "all-" not in "".join(even)
+    if jax.__version__ == version_of_the_docs():
+        assert found in SCALING.read_text()
+
+
+def rows_that_divide():
+    """The function of docs/scaling.md."""
+    (block,) = [b for b in python_blocks() if b.startswith("def rows_that_divide")]
+    names = {"jaxpool": jaxpool}
+    exec(compile(block, "page", "exec"), names)
+    return names["rows_that_divide"]
+
+
+def python_blocks():
+    return re.findall(r"```python\n(.*?)```", SCALING.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("rows", [56, 100])
+@pytest.mark.parametrize(
+    "window", [(2, 2, 0), (2, 2, 1), (3, 1, 0), (3, 4, 0), (7, 2, 3), (9, 3, 4)]
+)
+def test_rows_that_divide(rows, window):
+    """The first outputs of an image with so many rows are its own."""
+    x = np.random.default_rng(0).random((1, rows, 9), np.float32)
+    kernel, stride, padding = window
+    total, rows_padding, outputs = rows_that_divide()(rows, *window, 8)
+    larger = np.pad(x, ((0, 0), (0, total - rows), (0, 0)))
+    where = (np.arange(total) < rows)[:, None]
+    for counting, mask in ((True, None), (False, where)):
+        expected = jaxpool.avg_pool2d(x, *window, counting)
+        padded = kernel, stride, (rows_padding, (padding, padding)), counting
+        pooled = jaxpool.avg_pool2d(larger, *padded, where=mask)
+        assert total % 8 == pooled.shape[1] % 8 == 0
+        np.testing.assert_allclose(pooled[:, :outputs], expected, rtol=1e-6)
+
+
 def assert_values_and_gradients_are_those_of_one_device(rows):
     assert [row for row in rows if not row.apart <= 1e-6] == []
 
@@ -138,14 +219,20 @@ def assert_tiles_and_bins_need_none(rows, pools):
 
 
 def assert_the_table_is_that_of_the_docs(rows, pools):
-    """That of the JAX that the page names; of another, XLA's partitioner may exchange less."""
-    page = (ROOT / "docs" / "scaling.md").read_text()
-    (version,) = re.findall(r"where they differ, with JAX ([\d.]+\d)", page)
-    if jax.__version__ == version:
+    """That of the JAX that the docs name; of another, XLA's partitioner may exchange less."""
+    page = SCALING.read_text()
+    if jax.__version__ == version_of_the_docs():
         found = table(rows).splitlines()
         assert len(found) == 2 + len(pools)
         assert all(f"{line}\n" in page for line in found)
         assert pools != POOLS or table(rows) in page
+
+
+def version_of_the_docs():
+    """Of JAX, with which docs/scaling.md counts exchanges."""
+    page = (ROOT / "docs" / "performance.md").read_text()
+    (row,) = re.findall(r"^\| times, memory and exchanges on a CPU \| (.*) \|$", page, re.MULTILINE)
+    return re.search(r"JAX ([\d.]+)", row)[1]
 
 
 def assert_shards_exchange_each_border_once(rows, pools):
@@ -186,6 +273,6 @@ def assert_at_most_twice_as_many_as_one_reduce_window(rows, pools):
 
 def test_the_recipe_of_the_docs():
     """It is the code whose exchanges are counted."""
-    page = (ROOT / "docs" / "scaling.md").read_text()
+    page = SCALING.read_text()
     for function in (with_neighbours, avg_pool_of_shards):
         assert inspect.getsource(function) in page
