@@ -4,7 +4,7 @@ It shows one short function for each: TensorFlow Lite (LiteRT), in float32 and i
 SavedModel, ONNX, Core ML and IREE. Each file is run, except Core ML's, which takes a Mac, and gives
 JAX's numbers.
 
-    python examples/deploy.py [litert int8 savedmodel onnx openvino coreml iree] [--folder .]
+    python examples/deploy.py [litert int8 savedmodel onnx openvino coreml iree] [--folder DIR]
 """
 
 import argparse
