@@ -2,9 +2,10 @@
 
 - `avg_pool1d`, `avg_pool2d` and `avg_pool3d` pool over windows of a fixed size.
 - `adaptive_avg_pool1d`, `adaptive_avg_pool2d` and `adaptive_avg_pool3d` pool to a given size.
-- `pool_output_shape` gives the shape of a result, `pool_strips` cuts images larger than memory.
+- `pool_output_shape` gives the shape of a result, `pool_strips` cuts a pool into strips for images
+  larger than memory.
 - `portable` is a context in which pools are traced for converters to other runtimes.
-- `AvgPool2d`, `AdaptiveAvgPool2d` and so on are layers for Flax Linen; `jaxpool.nnx` has them for
+- `AvgPool2d`, `AdaptiveAvgPool2d` and so on are layers for Flax Linen, and in `jaxpool.nnx` for
   Flax NNX.
 """
 

@@ -20,14 +20,15 @@ def adaptive_avg_pool1d(
       x: an array of shape (..., C, L), or (..., L, C) for "channels_last".
       output_size: the number of outputs, or None to keep the axis.
       data_format: "channels_first" or "channels_last".
-      where: booleans that broadcast against `x` and mark the valid elements.
+      where: booleans that broadcast against `x` and mark the valid elements. A mask of the
+        places has shape (L,), or (L, 1) for "channels_last".
 
     Returns:
       The averages, of shape (..., C, output_size) or (..., output_size, C). A bin without a valid
       element gives NaN.
 
     Raises:
-      TypeError, ValueError: as `adaptive_avg_pool2d`, which describes bins and dtypes.
+      TypeError, ValueError: as in `adaptive_avg_pool2d`, which also describes bins and dtypes.
 
     Examples:
       >>> adaptive_avg_pool1d(jnp.arange(5.0).reshape(1, 5), 3)
@@ -45,20 +46,19 @@ def adaptive_avg_pool2d(
 ) -> jax.Array:
     """Averages `x` to a given size, as `torch.nn.AdaptiveAvgPool2d` does.
 
-    On an axis of n elements, output i of m averages the elements from floor(i * n / m) up to,
-    but not including, ceil((i + 1) * n / m). If m divides n, these bins are tiles. Otherwise
-    neighbours may share an element, and if m is larger than n, an element may belong to
-    several bins.
+    On an axis of n elements, output i of m averages the bin from floor(i * n / m) to
+    ceil((i + 1) * n / m), the end excluded. If m divides n, the bins are tiles. Otherwise
+    neighbouring bins may share an element. If m is larger than n, an element is in several bins.
 
     Args:
       x: an array of shape (..., C, H, W), or (..., H, W, C) for "channels_last"; for dtypes see
         `avg_pool2d`.
-      output_size: the number of outputs, one int for all axes, or one entry per axis, None to
-        keep the axis. 1 is global average pooling.
+      output_size: the number of outputs: one int for all axes, or one entry per axis, where None
+        keeps the axis. 1 is global average pooling.
       data_format: "channels_first" or "channels_last".
-      where: booleans that broadcast against `x` and mark the valid elements, as in
-        `avg_pool2d`. Masked elements neither add nor count, may hold anything, and receive no
-        gradient.
+      where: booleans that broadcast against `x` and mark the valid elements. A mask of the
+        pixels has shape (H, W), or (H, W, 1) for "channels_last". Masked elements may hold any
+        value: they neither add nor count, and receive no gradient.
 
     Returns:
       The averages, of shape (..., C, *output_size) or (..., *output_size, C). A bin without a
@@ -92,17 +92,18 @@ def adaptive_avg_pool3d(
 
     Args:
       x: an array of shape (..., C, D, H, W), or (..., D, H, W, C) for "channels_last".
-      output_size: the number of outputs, one int for all axes, or one entry per axis, None to
-        keep the axis.
+      output_size: the number of outputs: one int for all axes, or one entry per axis, where None
+        keeps the axis.
       data_format: "channels_first" or "channels_last".
-      where: booleans that broadcast against `x` and mark the valid elements.
+      where: booleans that broadcast against `x` and mark the valid elements. A mask of the
+        voxels has shape (D, H, W), or (D, H, W, 1) for "channels_last".
 
     Returns:
       The averages, of shape (..., C, *output_size) or (..., *output_size, C). A bin without a valid
       element gives NaN.
 
     Raises:
-      TypeError, ValueError: as `adaptive_avg_pool2d`, which describes bins and dtypes.
+      TypeError, ValueError: as in `adaptive_avg_pool2d`, which also describes bins and dtypes.
 
     Examples:
       >>> adaptive_avg_pool3d(jnp.ones((2, 3, 8, 8, 8)), (4, 1, None)).shape
@@ -118,6 +119,6 @@ def _adaptive_avg_pool(
     output_size: OutputSize,
     data_format: str,
 ) -> jax.Array:
-    """Over `ndim` spatial axes."""
+    """The adaptive pool over `ndim` spatial axes."""
     context = ErrorContext(f"adaptive_avg_pool{ndim}d")
     return average(context, parse_adaptive(context, ndim, output_size, data_format), x, where)

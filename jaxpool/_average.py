@@ -1,4 +1,4 @@
-"""The one path of all functions and layers: `x` and `where` are checked, masked, averaged."""
+"""The one path of all functions and layers: check `x` and `where`, mask, average."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxpool._divide import count_taps, divide_by_array
-from jaxpool._parse import ErrorContext, Pool, place_windows
+from jaxpool._parse import ErrorContext, Pool, is_sequence, place_windows
 from jaxpool._portable import is_portable
 from jaxpool._primitive import accumulator, windowed_average
 from jaxpool._window import UNDIVIDED, Divisor, Placed
@@ -49,17 +49,16 @@ def average(
 
 
 def _checked(context: ErrorContext, x: Any) -> Any:
-    """`x`, if it is an array of numbers, and of NumPy as JAX reads it right."""
+    """`x`, if it is an array of numbers; arrays of NumPy as JAX reads them correctly."""
     if isinstance(x, np.ma.MaskedArray):
         must = "not be a masked array: pass x.data, and where=~np.ma.getmaskarray(x)"
         context.fail(TypeError, "x", must, x)
     if not isinstance(x, (jax.Array, np.ndarray)):
-        convert = "x.numpy()" if hasattr(x, "numpy") else "jnp.asarray(x)"
-        context.fail(TypeError, "x", "be a JAX or NumPy array", x, f": pass {convert}")
+        context.fail(TypeError, "x", "be a JAX or NumPy array", x, _instead("x", x))
     is_number = jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
     is_numpy = isinstance(x, np.ndarray)
     if not is_number or (is_numpy and (x.dtype.kind == "m" or x.real.dtype.itemsize > 8)):
-        context.fail(TypeError, "x", "hold numbers or booleans of a dtype of JAX", x)
+        context.fail(TypeError, "x", "hold numbers or booleans, in a dtype that JAX has", x)
     if is_numpy and x.dtype.kind in "iu" and x.dtype.itemsize == 8:
         return x.astype(accumulator(x.dtype))  # without x64 JAX would cut off the upper 32 bits
     # JAX reads other byte orders, as of FITS files, the wrong way round.
@@ -72,7 +71,7 @@ def _checked_mask(context: ErrorContext, where: Any, x: Any, channels_last: bool
         return None if where else np.full((1,) * x.ndim, where)
     if not isinstance(where, (jax.Array, np.ndarray)):
         must = "be a JAX or NumPy array of booleans, True, False or None"
-        context.fail(TypeError, "where", must, where)
+        context.fail(TypeError, "where", must, where, _instead("where", where))
     if where.dtype != bool:
         context.fail(TypeError, "where", "hold booleans", where)
     lengths = zip(where.shape[::-1], x.shape[::-1], strict=False)
@@ -84,6 +83,13 @@ def _checked_mask(context: ErrorContext, where: Any, x: Any, channels_last: bool
     return where
 
 
+def _instead(argument: str, value: Any) -> str:
+    """The end of an error message: the array to pass, if `value` can become one."""
+    if hasattr(value, "numpy"):  # a tensor of PyTorch or TensorFlow
+        return f": pass {argument}.numpy()"
+    return f": pass jnp.asarray({argument})" if is_sequence(value) else ""
+
+
 def _average(
     x: jax.Array,
     where: jax.Array | None,
@@ -92,10 +98,10 @@ def _average(
     windows: Sequence[Placed],
     divisor: Divisor,
 ) -> jax.Array:
-    """The averages over `windows`, of the dtype that `x` asks for.
+    """The averages over `windows`, in the dtype that `x` asks for.
 
-    Profiles and dumps of programs name its operations after `scope`. Without a jit around it, `x`
-    may be of a dtype of NumPy that JAX does not have.
+    Profiles and dumps of programs name the operations after `scope`. Without a jit around this
+    function, `x` may have a NumPy dtype that JAX does not have.
     """
     x = jnp.asarray(x) if isinstance(x, np.ndarray) else x
     wide = accumulator(x.dtype)
@@ -123,9 +129,10 @@ _jitted_average = jax.jit(_average, static_argnames=("scope", "windows", "diviso
 def _average_of_valid(
     kept: jax.Array, where: jax.Array, windows: Sequence[Placed], divisor: Divisor
 ) -> jax.Array:
-    """The sums of `kept` divided by how many elements are valid, and the padding that counts.
+    """The sums of `kept` divided by the number of valid elements and of zeros that count.
 
-    In the plain form both are divided by how many taps count, because converters know averages.
+    In the plain form both are first divided by the number of taps that count, because converters
+    recognise averages.
     """
     unit = divisor if is_portable() else UNDIVIDED
     average = partial(windowed_average, windows=windows, divisor=unit, part="tangent")

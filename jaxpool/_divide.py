@@ -1,7 +1,7 @@
-"""The division: how many taps of each window count, and the average from the sum.
+"""The division: the number of taps of each window that count, and the average from the sum.
 
-A window in which no tap counts has the sum 0, and 0 times 1 / 0 is the NaN that it should give. Its
-tangent should be 0: there the count is at least 1.
+If no tap of a window counts, its sum is 0, and 0 times 1 / 0 is NaN, the right value. Its tangent
+must be 0, so tangents are divided by at least 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from jaxpool._window import Divisor, Placed
 
 
 class Counts(NamedTuple):
-    """How many taps count: a number, times a vector for each axis along which windows differ, which
-    has size 1 along the others.
+    """The number of taps that count: a number, times a vector for each axis along which windows
+    differ. A vector has size 1 along the other axes.
     """
 
     number: float
@@ -29,7 +29,7 @@ class Counts(NamedTuple):
     def over(self, shape: Sequence[int], dtype: DTypeLike) -> Any:
         """The product as an array that broadcasts against `shape`.
 
-        JAX multiplies the vectors, so that no constant of a program is more than a vector.
+        JAX multiplies the vectors, so that no constant of a program is larger than a vector.
         """
         sizes = [size if axis in self.axes else 1 for axis, size in enumerate(shape)]
         number = np.full([1] * len(sizes), self.number, dtype)
@@ -69,8 +69,8 @@ def divide(
 ) -> jax.Array:
     """`total` times the reciprocal of the count.
 
-    XLA turns some divisions into such a product and leaves others, which round otherwise, so that
-    an image of a batch would not have the bits that it has alone.
+    XLA turns some divisions into such a product and leaves others, which round differently. An
+    image in a batch would then differ in its last bits from the image alone.
     """
     counts = count_taps(windows, total.shape, divisor, at_least=0 if is_value else 1)
     count = counts.over(total.shape, total.real.dtype)
@@ -84,12 +84,12 @@ def divide(
 
 
 def divide_by_array(total: jax.Array, count: jax.Array) -> jax.Array:
-    """`total` times the reciprocal of `count`, which broadcasts against it; NaN where that is 0.
+    """`total` times the reciprocal of `count`, which broadcasts against it; NaN where it is 0.
 
-    Both may be divided by the same already.
+    Both may already be divided by the same number.
     """
     scale = 1 / lax.max(count, lax.full_like(count, 1e-12))
-    # 0 / 0 is the NaN, for jax_debug_nans reports a constant one where nothing is empty.
+    # The NaN is 0 / 0, because jax_debug_nans would report a constant NaN for any input.
     return by_parts(total, lambda part: part * scale + 0 / count)
 
 

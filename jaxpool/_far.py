@@ -1,6 +1,6 @@
-"""Windows that reach far beyond the input: the sums over near ones, each taken where it serves.
+"""Windows that reach far beyond the input: their sums, taken from the sums over near windows.
 
-So no way to sum meets a window that is much longer than its axis.
+So no way to sum gets a window that is much longer than its axis.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ def is_far(span: Span) -> bool:
 
 
 def near(span: Span) -> Span:
-    """The windows that serve for far ones: of no more taps than may lie in the input, one for each
-    place from which a tap may reach it.
+    """The windows to sum in place of far ones. They have no more taps than the input can hold, and
+    there is one for each place from which a tap can reach the input.
     """
     kernel = min(span.kernel, -(-span.size // span.dilation))
     pad = (kernel - 1) * span.dilation
@@ -38,9 +38,11 @@ def take_near(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
 
 def _nearest(span: Span) -> Any:
-    """Which near window reads what each far one reads; one past the last if that is nothing."""
+    """For each far window, the near one that reads the same elements; one past the last if a far
+    window reads none.
+    """
     start, among = np.arange(span.outputs) * span.stride - span.low, near(span)
     taps = np.clip(-((start - span.size) // span.dilation), 0, span.kernel)
-    # Of the taps before the end of the input those that near windows lack come before its start.
+    # Near windows lack only taps before the start of the input.
     place = among.low + start + np.maximum(0, taps - among.kernel) * span.dilation
     return np.where((place >= 0) & (place < among.outputs), place, among.outputs)

@@ -1,4 +1,4 @@
-"""What the layers of Linen and of NNX have in common: their arguments, read-only, and the call."""
+"""The common part of the layers of Linen and NNX: their read-only arguments, and the call."""
 
 from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, fields
 from inspect import signature
@@ -26,7 +26,7 @@ from jaxpool._parse import (
 class PoolingLayer:
     """A layer whose fields are its arguments: checked when it is constructed, then read-only.
 
-    Python's own errors of a call name this class, so its name has no underscore.
+    Python names this class in its own errors about a call, so its name has no underscore.
     """
 
     ndim: ClassVar[int]
@@ -64,7 +64,19 @@ class PoolingLayer:
         super().__delattr__(name)
 
     def __call__(self, x: jax.Array | np.ndarray, where: Mask | None = None) -> jax.Array:
-        """Averages `x` where `where` is True; for shapes and errors see `jaxpool.avg_pool2d`."""
+        """Averages `x`, or its valid elements.
+
+        Args:
+          x: an array of shape (..., C, *spatial), or (..., *spatial, C) for "channels_last"; for
+            dtypes see `jaxpool.avg_pool2d`.
+          where: booleans that broadcast against `x` and mark the valid elements.
+
+        Returns:
+          The averages, in the layout of `x`. A window without a valid element gives NaN.
+
+        Raises:
+          TypeError, ValueError: if `x` or `where` is wrong, as in `jaxpool.avg_pool2d`.
+        """
         return average(*self._parsed, x, where)
 
     @classmethod
@@ -82,7 +94,7 @@ class PoolingLayer:
 
 @dataclass(eq=False, repr=False)
 class AvgPool(PoolingLayer):
-    """Over any number of spatial axes."""
+    """A pool over windows, of any number of spatial axes."""
 
     kernel_size: Ints
     stride: Ints | None = None
@@ -113,7 +125,7 @@ class AvgPool(PoolingLayer):
 
 @dataclass(eq=False, repr=False)
 class AdaptiveAvgPool(PoolingLayer):
-    """Over any number of spatial axes."""
+    """A pool to a given size, of any number of spatial axes."""
 
     output_size: OutputSize
     _: KW_ONLY

@@ -1,4 +1,4 @@
-"""Long windows as windows of shorter windows: ways to sum, as those of `_ways.py`."""
+"""Long windows as windows of shorter windows: more ways to sum, like the ways in `_ways.py`."""
 
 from collections.abc import Sequence
 from functools import cache, reduce
@@ -11,8 +11,8 @@ from jaxpool._window import Span
 
 
 def windows_of_windows(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """Along each axis: 127 taps as 14 windows of 9, and one more. The cost grows with the root of
-    the kernel.
+    """Along each axis, for example 127 taps as 14 windows of 9 taps and one more tap. The cost
+    grows with the square root of the kernel.
     """
     for span in spans:
         kernel = span.kernel
@@ -22,8 +22,8 @@ def windows_of_windows(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
 
 def levels(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """Windows of windows along each axis in as many levels as pay: 1001 taps as 13 windows of 77,
-    and those as 11 of 7. The cost grows with the logarithm of the kernel.
+    """Windows of windows along each axis, in as many levels as pay: 1001 taps as 13 windows of 77
+    taps, each of these as 11 windows of 7. The cost grows with the logarithm of the kernel.
     """
     for span in spans:
         x = _in_levels(x, span, _cheapest_levels(span.kernel)[1])
@@ -31,10 +31,10 @@ def levels(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
 
 def turned_levels(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """The same, with a transpose that is such a sum as well: of as many taps, of stride 1, over the
-    cotangent with zeros in between where windows are farther apart.
+    """`levels`, with a transpose that is a sum by `levels` too: as many taps of stride 1, over the
+    cotangent with zeros in between if the stride is larger than 1.
 
-    Else XLA would try each tap at each place, as for all windows over a dilated array.
+    Otherwise XLA would try each tap at each place, as it does for windows over a dilated array.
     """
     return with_transpose(levels, _turned, x, spans)
 
@@ -53,8 +53,8 @@ def _turned(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
 
 def _in_levels(x: jax.Array, span: Span, lengths: Sequence[int]) -> jax.Array:
-    """The windows along an axis, summed from shorter ones and from the elements behind those; the
-    lengths are those of all levels, the last one the kernel.
+    """The windows along an axis, summed from shorter windows and from the elements behind them.
+    `lengths` are the lengths of all levels; the last is the kernel.
     """
     *shorter, kernel = lengths
     if not shorter:
@@ -76,8 +76,8 @@ def _in_levels(x: jax.Array, span: Span, lengths: Sequence[int]) -> jax.Array:
 def _cheapest_levels(kernel: int) -> tuple[int, tuple[int, ...]]:
     """The least cost of a window, and the lengths of its levels.
 
-    A level costs 2 for each window and element that it adds, the first one, which pads, 3, and each
-    of the others 20 more for its traffic. So there are two levels up to some 120 taps.
+    The first level, which pads, costs 3 for each tap. Each further level costs 2 for each window
+    and element that it adds, and 20 for its traffic. So up to some 120 taps there are two levels.
     """
     costs: list[tuple[int, tuple[int, ...]]] = [(3 * kernel, (kernel,))]
     for short in {kernel // count for count in range(2, 17)} - {0, 1}:

@@ -1,4 +1,4 @@
-"""What a user may write for a pool, checked; and the one form of every error message."""
+"""The arguments of a pool as users write them, checked; and the one form of every error message."""
 
 from collections.abc import Sequence
 from textwrap import shorten
@@ -17,12 +17,13 @@ OutputSize: TypeAlias = Int | Sequence[Int | None] | IntArray
 DataFormat: TypeAlias = Literal["channels_first", "channels_last"]
 
 NAMED_PADDINGS = ("VALID", "SAME", "SAME_LOWER")
+PADDINGS = 'be ints, (low, high) pairs, "VALID", "SAME" or "SAME_LOWER"'
 LAYOUTS = dict.fromkeys(("CHANNELS_FIRST", "NCL", "NCW", "NCHW", "NCDHW"), "channels_first")
 LAYOUTS |= dict.fromkeys(("CHANNELS_LAST", "NLC", "NWC", "NHWC", "NDHWC"), "channels_last")
 
 
 def describe(argument: str, value: Any) -> str:
-    """What was passed, as error messages say it: no array is printed whole."""
+    """The argument and its value for an error message; of arrays only the dtype and shape."""
     if argument not in ("x", "where"):
         return f"{argument}={shorten(repr(value), width=200)}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
@@ -31,7 +32,7 @@ def describe(argument: str, value: Any) -> str:
 
 
 class ErrorContext(NamedTuple):
-    """What the user called, and what that calls its kernel: error messages name both."""
+    """The name of the called function or layer, and its name for the kernel, for error messages."""
 
     name: str
     kernel: str = "kernel"
@@ -39,13 +40,13 @@ class ErrorContext(NamedTuple):
     def fail(
         self, error: type[Exception], argument: str, must: str, value: Any, context: str = ""
     ) -> NoReturn:
-        """Raises `error` with a message of the one form that this library has."""
+        """Raises `error` with a message of the one form: function, argument, demand, value."""
         got = describe(argument, value)
         raise error(f"{self.name}: `{argument}` must {must}, got {got}{context}")
 
 
 class Pool(NamedTuple):
-    """All that is known of a pool before its input: the windows of each axis and the divisor."""
+    """All that is known about a pool before its input: the windows of each axis, the divisor."""
 
     windows: tuple[Window | Bins, ...]
     divisor: Divisor
@@ -64,7 +65,7 @@ def parse_pool(
     dilation: Ints,
     data_format: str,
 ) -> Pool:
-    """The checked `Pool` over `ndim` axes from what the user passed."""
+    """The `Pool` over `ndim` axes, from arguments that are checked."""
     windows = parse_windows(context, ndim, kernel, stride, padding, ceil_mode, dilation)
     _check_bool(context, "count_include_pad", count_include_pad)
     must = "be None or a non-zero int"
@@ -80,7 +81,7 @@ def parse_pool(
 def parse_adaptive(
     context: ErrorContext, ndim: int, output_size: OutputSize, data_format: str
 ) -> Pool:
-    """The checked adaptive `Pool` over `ndim` axes from what the user passed."""
+    """The adaptive `Pool` over `ndim` axes, from arguments that are checked."""
     outputs = parse_ints(context, "output_size", output_size, ndim, or_none=True)
     windows = tuple(Window(1) if size is None else Bins(size) for size in outputs)
     return Pool(windows, Divisor(), _is_last(context, data_format))
@@ -95,7 +96,7 @@ def parse_windows(
     ceil_mode: bool,
     dilation: Ints,
 ) -> tuple[Window, ...]:
-    """One checked `Window` per axis from what the user passed."""
+    """One `Window` per axis, from arguments that are checked."""
     kernels = parse_ints(context, context.kernel, kernel, ndim, or_symbol=True)
     strides = kernels
     if stride is not None:
@@ -124,9 +125,10 @@ def place_windows(
     value: Any,
     layout: str = "",
 ) -> tuple[Placed, ...]:
-    """The windows on consecutive axes of these sizes, the first of them `first_axis`.
+    """The windows on consecutive axes of these sizes, from `first_axis` on.
 
-    Raises unless every axis holds a window; the sizes are those of `argument`, of `value`.
+    Raises an error unless every axis holds a window. Errors about sizes name `argument`, and show
+    its `value` and `layout`.
     """
     placed = []
     for axis, (size, window) in enumerate(zip(sizes, windows, strict=True), first_axis):
@@ -135,7 +137,7 @@ def place_windows(
             context.fail(ValueError, argument, must, value, layout)
         if isinstance(window, Window) and (is_symbol(window.kernel) or is_symbol(window.stride)):
             if window != Window(size, window.stride, ceil_mode=window.ceil_mode):
-                must = "be ints, or all of an axis without padding (as AdaptiveAvgPool2d(1) has it)"
+                must = "be ints, or all of an axis without padding, as in AdaptiveAvgPool2d(1)"
                 if is_symbol(window.kernel):
                     context.fail(ValueError, context.kernel, must, window.kernel)
                 context.fail(ValueError, "stride", must, window.stride)
@@ -154,7 +156,7 @@ def place_windows(
 
 
 def is_int(value: object) -> bool:
-    """Whether `value` is an int of Python or NumPy, not a bool."""
+    """Whether `value` is an int of Python or NumPy, and not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
@@ -179,21 +181,25 @@ def parse_ints(
     or_none: bool = False,
     or_symbol: bool = False,
 ) -> tuple[Any, ...]:
-    """`value`, an int or a sequence of one or `ndim`, as `ndim` ints of at least 1; of at least 0
-    for `padding`. If so said, entries of a sequence may be None, or symbolic dimensions.
+    """`value`, an int or a sequence of one int or `ndim`, as `ndim` ints.
+
+    The ints must be at least 1, or at least 0 for `padding`. With `or_none` entries of a sequence
+    may be None, with `or_symbol` they may be symbolic dimensions.
     """
     entries = tuple(value) if is_sequence(value) else (value,)
     others = [e for e in entries if not (or_none and e is None and is_sequence(value))]
     ints = [e for e in others if not (or_symbol and is_symbol(e))]
     if not all(map(is_int, ints)):
         must = "be an int" if ndim == 1 else f"be an int or {ndim} ints"
+        if argument == "padding":
+            must = PADDINGS
         if or_none and ndim > 1:
-            must = f"be an int, or {ndim} entries of which each is an int or None to keep its axis"
+            must = f"be an int, or {ndim} entries that are ints, or None to keep an axis"
         if any(hasattr(entry, "aval") for entry in entries):  # a JAX array or tracer
             must += ", and static: known when jax.jit traces (see its static_argnames)"
         context.fail(TypeError, argument, must, value)
     if len(entries) not in (1, ndim):
-        must = "have one entry" if ndim == 1 else f"have one entry or {ndim}"
+        must = "have 1 entry" if ndim == 1 else f"have 1 or {ndim} entries"
         context.fail(ValueError, argument, must, value)
     minimum = 0 if argument == "padding" else 1
     if min(ints, default=minimum) < minimum:
@@ -208,9 +214,8 @@ def _pads(context: ErrorContext, value: Any, ndim: int) -> tuple[tuple[int, int]
             return ((0, 0),) * ndim
         if value in NAMED_PADDINGS:
             return (value,) * ndim
-        names = 'be ints, (low, high) pairs, "VALID", "SAME" or "SAME_LOWER"'
         hint = _hint(value.upper() if value.upper() in NAMED_PADDINGS else None)
-        context.fail(ValueError, "padding", names, value, hint)
+        context.fail(ValueError, "padding", PADDINGS, value, hint)
     if not (is_sequence(value) and any(map(is_sequence, value))):
         return tuple((pad, pad) for pad in parse_ints(context, "padding", value, ndim))
     must = f"have one (low, high) pair of ints per axis, {ndim} in all"

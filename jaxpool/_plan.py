@@ -1,9 +1,9 @@
-"""Which way to sum for which geometry: one function of plain ifs for each platform.
+"""The choice of a way to sum for each geometry: one function of plain ifs for each platform.
 
-The evidence beside a rule is how much faster it is than the rule that would apply otherwise. On
-the cpu it is of times in float32 on 2 cores of an AMD EPYC (`python -m benchmarks`), on the gpu of
-times on an H100 (JAX 0.11.2, `python -m benchmarks.gpu`), on the tpu of cycles or bytes of programs
-that are compiled for a v5e.
+The figure beside a rule says how much faster it is than the rule that would apply otherwise. The
+figures compare times in float32 on 2 cores of an AMD EPYC for the CPU (`python -m benchmarks.cpu`),
+times on an H100 for the GPU (JAX 0.11.2, `python -m benchmarks.gpu`), and cycles or bytes of
+programs compiled for a v5e for the TPU.
 
 No rule looks at the size of the batch or at how many devices there are. So a program is the same
 wherever it is traced, and `vmap`, a batch and a single image give the same bits. (`_steady.py`
@@ -39,8 +39,8 @@ HAS_BARRIER = tuple(map(int, jaxlib_version.split(".")[:2])) >= (0, 11)
 
 
 def cpu(total: Sum) -> Plan:
-    """Slices where they are few: XLA vectorises them and fuses them with a conversion or a mask,
-    and does neither with reduce_window.
+    """Slices where they are few: XLA vectorises them and fuses them with a conversion or a mask.
+    It does neither with reduce_window.
     """
     if total.is_gradient and total.are_tiles:
         several = [Step(tiles, total.several)]  # a broadcast, 1.5x to 7x
@@ -55,7 +55,7 @@ def cpu(total: Sum) -> Plan:
 
 
 def _steady(way: Way, windows: tuple[Placed, ...]) -> Way:
-    """The way that gives an image the bits that it has in a batch."""
+    """The way that gives an image alone the same bits as in a batch."""
     if way is window:
         are_tiles = all(isinstance(span, Span) and span.is_tiling for span in windows)
         return steady_window if are_tiles else window
@@ -63,7 +63,7 @@ def _steady(way: Way, windows: tuple[Placed, ...]) -> Way:
 
 
 def _is_one_pass(total: Sum) -> bool:
-    """Whether the slices along all axes are added at once, and nothing is stored in between."""
+    """Whether the slices along all axes are added in one pass, with nothing stored in between."""
     spans = total.several
     taps = prod(span.kernel for span in spans)
     overlap = taps / prod(span.stride for span in spans)  # how many windows read an element
@@ -89,7 +89,7 @@ def _is_one_pass(total: Sum) -> bool:
 
 
 def _along_an_axis(i: int, total: Sum) -> Way:
-    """The way along the i-th of the axes with several windows, which are summed in this order."""
+    """The way along axis i of the axes with several windows, which are summed in this order."""
     span, is_last = total.several[i], i == len(total.several) - 1
     origin = total.origin if i == 0 and not total.is_gradient else "stored"
     if not span.is_known:
@@ -112,8 +112,8 @@ def _along_an_axis(i: int, total: Sum) -> Way:
 
 
 def _with_barriers(steps: Plan, total: Sum) -> Plan:
-    """The steps, each stored where XLA would compute it anew for each element that the next reads,
-    and where it would count a mask anew for each channel.
+    """The steps with barriers, where XLA would compute a step again for each element that the next
+    step reads, or would count a mask again for each channel.
     """
     plan: Plan = []
     for step in steps:
@@ -124,7 +124,7 @@ def _with_barriers(steps: Plan, total: Sum) -> Plan:
 
 
 def _bins(total: Sum) -> Plan:
-    """Bins gathered at once, or along one axis after the other if they have more than 5 elements on
+    """Bins gathered along all axes at once, or axis by axis if they have more than 5 elements on
     average: [4, 64, 224, 224] to 48 3x, in bfloat16 5x; with bins of 3 elements 0.6x.
     """
     if any(s.is_known and s.size > 5 * s.outputs for s in total.bins):
@@ -133,7 +133,7 @@ def _bins(total: Sum) -> Plan:
 
 
 def gpu(total: Sum) -> Plan:
-    """One kernel where that moves less, and one for each axis where one would load too much."""
+    """One kernel where this moves less, one for each axis where it would load too much."""
     value, spans = not total.is_gradient, total.several
     # [256, 2048, 7, 7] in channels_first 1.4x to 1.9x. An even number of devices cannot share an
     # odd axis; one that they share XLA would gather.
@@ -147,15 +147,15 @@ def gpu(total: Sum) -> Plan:
         # Windows of windows: 41 and 63 taps 2x, 127 taps 4x; 31 taps 1.0x.
         several = [by_length(span, 32) for span in spans]
     else:
-        # XLA does not fuse two passes over what exceeds the L2 cache, 52 MB, nor the first of them
-        # with what comes before. A training step of Inception-v3 in float32 (batch 64) moves
-        # 55.6 GB and not 57.4, one of PoolFormer-S12 22.1 GB and not 22.6.
+        # XLA does not fuse two passes over an array that exceeds the L2 cache, 52 MB, or the first
+        # pass with the operation before it. So a training step of Inception-v3 (float32, batch 64)
+        # moves 55.6 GB instead of 57.4, and one of PoolFormer-S12 22.1 GB instead of 22.6.
         several = [Step(window, spans)]
     return [single, *several, *gathered(total)]
 
 
 def _is_by_axis(total: Sum) -> bool:
-    """Whether one kernel over all axes would load more than its traffic takes time."""
+    """Whether the loads of one kernel over all axes would take longer than its memory traffic."""
     taps = prod(span.kernel for span in total.several)
     if taps > 27:  # 7x7 1.5x, 11x11 1.6x to 3.3x, 31x31 9x; 5x5 0.9x to 1.3x
         return True
@@ -168,7 +168,7 @@ def _is_by_axis(total: Sum) -> bool:
 
 
 def tpu(total: Sum) -> Plan:
-    """One reduce_window over all axes of up to 16 taps, and one for each axis beyond."""
+    """One reduce_window over all axes of up to 16 taps, or one for each axis if any has more."""
     masked = total.origin == "masked" and not total.is_gradient
     single = [Step(whole, total.single)]
     sizes = [shard_tile(s.size) if s.is_known and s.is_all else 1 for s in total.single]
@@ -196,16 +196,16 @@ def tpu(total: Sum) -> Plan:
 
 
 def by_length(span: Span, strides: int) -> Step:
-    """One reduce_window along an axis; windows of windows from so many strides on.
+    """One reduce_window along an axis, or windows of windows if a kernel is `strides` strides long.
 
-    On a TPU one reduce_window for 127 taps an axis is compiled for minutes, and not for seconds.
+    For a TPU one reduce_window of 127 taps an axis compiles in minutes instead of seconds.
     """
     is_long = span.is_known and span.kernel >= strides * span.stride
     return Step(windows_of_windows if is_long else window, (span,))
 
 
 def gathered(total: Sum) -> Plan:
-    """The bins of all axes, those of symbolic sizes apart."""
+    """The bins of all axes; axes of symbolic sizes have a step of their own."""
     known = tuple(span for span in total.bins if span.is_known)
     others = tuple(span for span in total.bins if not span.is_known)
     return [
@@ -217,8 +217,8 @@ def gathered(total: Sum) -> Plan:
 def shard_tile(size: int) -> int:
     """The size of tiles that an axis can be cut into, even if it is sharded.
 
-    It is the odd part of the size of the axis: shards of equal size, over an even number of
-    devices, consist of such tiles. For a power of 2 it is 4, which up to size / 4 shards do.
+    It is the odd part of the size of the axis: equal shards over an even number of devices consist
+    of such tiles. For a power of 2 it is 4: up to size / 4 equal shards consist of tiles of 4.
     """
     odd = size // (size & -size)
     return odd if odd > 1 or size < 16 else 4
@@ -230,7 +230,7 @@ RULES: dict[str, Callable[[Sum], Plan]] = {"cpu": cpu, "gpu": gpu, "tpu": tpu}
 def plan(
     platform: str, windows: Sequence[Placed], ndim: int, origin: Origin, is_gradient: bool
 ) -> Plan:
-    """The steps of a sum over `windows` of an array of `ndim` axes that has that origin."""
+    """The steps of a sum over `windows` of an array of `ndim` axes and of this origin."""
     spans = [span for span in windows if isinstance(span, Span)]
     far = tuple(span for span in spans if is_far(span))
     fixed = [near(s) if s in far else s for s in spans]

@@ -1,9 +1,9 @@
-"""The plain form of a pool, by which converters and compilers know average pooling, and the context
-in which pools are traced in it.
+"""The plain form of a pool, which converters recognise as average pooling, and the context in which
+pools are traced in this form.
 
-Converters look for one reduce_window over two axes of an array of four, whose sums are divided at
-once: by the size of the kernel, if the zeros were written around the array before; or by the same
-reduce_window of ones, which is the padding of TensorFlow's "SAME" that does not count.
+Converters look for one reduce_window over two axes of an array of four, and a division of its sums.
+The divisor is the size of the kernel, if the zeros were written around the array first. Or it is
+the same reduce_window of ones, for the padding of TensorFlow's "SAME", which does not count.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from jaxpool._window import AdaptiveBins, Divisor, Placed, Span, Window
 
 
 class _Flag:
-    """For older JAX: a context of which its caches know nothing."""
+    """For older JAX: a context that its caches do not know."""
 
     def __init__(self) -> None:
         self._variable = ContextVar("jaxpool.portable", default=False)
@@ -40,22 +40,23 @@ class _Flag:
             self._variable.reset(token)
 
 
-# JAX's own makes it trace functions again inside.
+# With JAX's own context JAX traces functions again inside.
 _user_context: Any = getattr(jax, "make_user_context", lambda _: _Flag())
 _inside = _user_context(False)
 
 
 @contextmanager
 def portable() -> Iterator[None]:
-    """Pools that are traced inside are written in the plain form, which converters read.
+    """A context in which pools are traced in the plain form, which converters recognise.
 
-    Converters to LiteRT (TensorFlow Lite), Core ML, IREE, TensorFlow and others know average
-    pooling as one `lax.reduce_window` and a division. By default a pool is lowered to the
+    Converters to LiteRT (TensorFlow Lite), Core ML, IREE, TensorFlow and others recognise average
+    pooling as one `lax.reduce_window` and a division. Without this context a pool is lowered to the
     operations that are fastest on the platform that runs it. The values agree up to rounding.
 
-    It acts where a function is traced, so wrap the conversion in it. A function that was jitted and
-    called before is traced again inside. (JAX 0.6.2 does not trace it again; jit it inside, and
-    drop it afterwards.) Contexts may be nested, and each thread has its own.
+    The context acts where a function is traced, so wrap the conversion in it. A function that was
+    jitted and called before is traced again inside. JAX 0.6.2 does not trace it again: there, jit
+    the function inside, and drop it afterwards. Contexts may be nested, and each thread has its
+    own.
 
     Examples:
       >>> pool = jax.jit(lambda x: avg_pool2d(x, 2))
@@ -69,7 +70,7 @@ def portable() -> Iterator[None]:
 
 
 def is_portable() -> bool:
-    """Whether pools are written in the plain form wherever they will run."""
+    """Whether pools are traced in the plain form, for any platform."""
     return bool(_inside.value)
 
 
@@ -78,9 +79,9 @@ class Plain(NamedTuple):
 
     Args:
       divisor: of the sums.
-      is_value: whether a window in which no tap counts is NaN; else it is 0.
-      for_converters: whether converters read it. They know depthwise convolutions better than
-        dilated windows, and a division by sums of ones, which a compiler would spend time on.
+      is_value: whether a window in which no tap counts gives NaN; otherwise it gives 0.
+      for_converters: whether the form is for converters, not for a compiler. They recognise
+        depthwise convolutions better than dilated windows, and divisions by sums of ones.
     """
 
     divisor: Divisor
@@ -88,9 +89,9 @@ class Plain(NamedTuple):
     for_converters: bool
 
     def average(self, x: jax.Array, windows: Sequence[Placed]) -> jax.Array:
-        """Over the axes of fixed windows by pairs, as those of an image, then over the others.
+        """Averages over the axes of fixed windows, two at a time as in an image, then over others.
 
-        The channels come last for converters, except for windows that converters turn themselves.
+        For converters the channels come last, except for windows that converters turn themselves.
         """
         if self.for_converters and _are_better_last(x.ndim, windows):
             channels = windows[0].axis - 1
@@ -101,7 +102,7 @@ class Plain(NamedTuple):
         return self._average(x, windows)
 
     def _average(self, x: jax.Array, windows: Sequence[Placed]) -> jax.Array:
-        """The same, with the channels where they are."""
+        """`average`, with the channels where they are."""
         fixed = [s for s in windows if isinstance(s, Span) and isinstance(s.kernel, int)]
         others = [span for span in windows if span not in fixed]
         taps, override = prod(span.kernel for span in fixed), self.divisor.override
@@ -116,7 +117,7 @@ class Plain(NamedTuple):
                 x = tiles(x, [span])
             elif not span.is_known:
                 x = bins_of_any_size(x, [span])
-            else:  # blocks are further axes, but of many bins they make fewer slices
+            else:  # blocks add axes, but make fewer slices if there are many bins
                 x = _sums(x, span) if span.outputs <= 12 else in_blocks(_sums, x, [span])
         if override is None:
             return divide(x, others, self.divisor, is_value=self.is_value) if others else x
@@ -125,7 +126,7 @@ class Plain(NamedTuple):
         return x if override == taps else lax.mul(x, lax.full_like(x, taps / override))
 
     def _over_pair(self, x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-        """Over one or two neighbouring axes, those of an image in a view of four axes."""
+        """Averages over one or two neighbouring axes, as an image in an array of four axes."""
         first, last = spans[0].axis, spans[-1].axis + 1
         shape = x.shape
         sizes = shape[first:last] if len(spans) == 2 else (1, shape[first])
@@ -141,7 +142,7 @@ class Plain(NamedTuple):
         return lax.reshape(image, (*shape[:first], *outputs, *shape[last:]))
 
     def _pool(self, image: jax.Array, spans: Sequence[Span], channels: int) -> jax.Array:
-        """Over axes of an image, or of many at once; `channels` is the axis of the channels."""
+        """Averages over axes of a batch of images; `channels` is the axis of the channels."""
         if channels == 1 and all(span.is_all and span.outputs == 1 for span in spans):
             axes = [span.axis for span in spans]
             total = lax.expand_dims(plain_sum(image, axes), axes)
@@ -159,7 +160,7 @@ class Plain(NamedTuple):
         return average if self.divisor.override is not None else self._by_counts(average, spans)
 
     def _by_counts(self, x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-        """The average over the taps that count, from that over all taps."""
+        """The average over the taps that count, from the average over all taps."""
         counts = count_taps(spans, x.shape, self.divisor, at_least=1)
         kernels = {span.axis: span.kernel for span in spans}
         rest = prod(kernel for axis, kernel in kernels.items() if axis not in counts.axes)
@@ -177,8 +178,8 @@ class Plain(NamedTuple):
 
 
 def _are_better_last(ndim: int, windows: Sequence[Placed]) -> bool:
-    """Whether the channels, if they come first, had better come last: LiteRT and IREE pad along the
-    last axis slowly, and LiteRT's converter turns windows over two axes only, itself.
+    """Whether channels that come first should come last. LiteRT and IREE pad the last axis slowly,
+    and LiteRT's converter itself turns only windows over two axes.
     """
     first, spans = windows[0].axis, [span for span in windows if isinstance(span, Span)]
     if first == 0 or [span.axis for span in windows] != [*range(first, ndim)]:
@@ -189,9 +190,9 @@ def _are_better_last(ndim: int, windows: Sequence[Placed]) -> bool:
 
 
 def _is_same(spans: Sequence[Span], divisor: Divisor) -> bool:
-    """Whether the windows, and what they count, are those of TensorFlow's "SAME".
+    """Whether the windows and their counts are the same as with TensorFlow's "SAME".
 
-    LiteRT's converter takes such a division for "SAME" along all axes.
+    LiteRT's converter reads such a division as "SAME" along all axes.
     """
     if divisor.override is not None or not all(span.is_known for span in spans):
         return False
@@ -207,8 +208,8 @@ def _is_same(spans: Sequence[Span], divisor: Divisor) -> bool:
 
 
 def _is_convolution(image: jax.Array, spans: Sequence[Span], channels: int) -> bool:
-    """Whether converters know a depthwise convolution better: they have no dilated reduce_window,
-    and LiteRT's sees no average in one of a batch of symbolic size.
+    """Whether converters recognise a depthwise convolution better. They have no dilated
+    reduce_window, and LiteRT's converter recognises no average in a batch of symbolic size.
     """
     if not (isinstance(image.shape[channels], int) and all(span.is_known for span in spans)):
         return False

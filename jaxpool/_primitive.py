@@ -1,7 +1,7 @@
 """The average over windows as one linear operation of JAX: the primitive `avg_pool`.
 
-A pool is one equation of a jaxpr, which each platform is handed in the form that suits it. Its
-tangent is the operation itself, and so is its transpose, with another `part`.
+A pool is one equation of a jaxpr, and is lowered for each platform in its own form. Its tangent and
+its transpose are the same operation with another `part`.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,10 +51,10 @@ def windowed_average(
     Args:
       x: an array of any dtype.
       windows: each with its axis of `x`; other axes stay.
-      divisor: of the sums; `UNDIVIDED` leaves them as they are.
-      dtype: of the result; sums have that of `accumulator`.
-      is_masked: whether `x` is the result of a selection by a mask.
-      part: "tangent" for 0, not NaN, where a window averages nothing.
+      divisor: the divisor of the sums; `UNDIVIDED` leaves them as they are.
+      dtype: the dtype of the result; sums have the dtype of `accumulator`.
+      is_masked: whether a mask has selected the elements of `x`.
+      part: "tangent" for 0 instead of NaN where a window averages nothing.
     """
     params: dict[str, Any] = {
         "windows": tuple(windows),
@@ -70,7 +70,7 @@ def windowed_average(
 
 
 def accumulator(dtype: DTypeLike) -> DTypeLike:
-    """The dtype that an input of `dtype` is summed in: at least 32 bits of a float."""
+    """The dtype of the sums of an input of `dtype`: a float of at least 32 bits."""
     if not jnp.issubdtype(dtype, jnp.inexact):
         return jnp.result_type(float)
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype  # type: ignore[no-untyped-call]
@@ -83,8 +83,8 @@ def _shape(shape: Sequence[int], windows: Sequence[Placed], part: Part) -> tuple
 
 
 def _type(x: Any, *, windows: Sequence[Placed], dtype: Any, part: Part, spec: Any, **_: Any) -> Any:
-    """The type of the result. On an explicit mesh an axis stays sharded if the devices divide it,
-    and a gradient is sharded as its input was: its windows' axes by `spec`.
+    """The type of the result. On an explicit mesh an axis stays sharded if the devices divide it. A
+    gradient is sharded as its input was, along the axes of the windows by `spec`.
     """
     shape, sharding = _shape(x.shape, windows, part), x.sharding
     names = list(sharding.spec)
@@ -108,7 +108,7 @@ def _jvp(primals: Any, tangents: Any, *, part: Part, **params: Any) -> Any:
     averaged = avg_pool_p.bind(x, part=part, **params)
     if type(tangent) is ad.Zero:
         return averaged, ad.Zero(jax.typeof(averaged).to_tangent_aval())
-    # Of a window that averages nothing the value is NaN, and the tangent 0.
+    # The value of a window that averages nothing is NaN, and its tangent is 0.
     part = "tangent" if part == "value" else part
     return averaged, avg_pool_p.bind(tangent, part=part, **params)
 
@@ -123,7 +123,7 @@ def _transpose(cotangent: Any, x: Any, *, part: Part, spec: Any, **params: Any) 
 
 
 def _batch(args: Any, axes: Any, *, windows: Sequence[Placed], **params: Any) -> Any:
-    """The axis of the batch stays where it is, and the others make room for it."""
+    """The axis of the batch stays where it is; the axes of the windows move to make room."""
     (x,), (batch,) = args, axes
     if is_portable() and params["part"] != "transpose":
         del params["spec"]
@@ -162,7 +162,7 @@ def planned(
         return lax.convert_element_type(total, dtype)
     origin: Origin = "masked" if is_masked else "stored"
     if x.dtype == bool:
-        # XLA would count the elements of a constant while it compiles, for seconds: now it is none.
+        # XLA would count the elements of a constant while it compiles, for seconds: make it none.
         origin, never = "counted", barrier(lax.full((), False), ())
         x = lax.bitwise_or(x, lax.broadcast(never, x.shape))
     elif x.dtype != wide:
@@ -188,9 +188,9 @@ RULES = {"cpu": "cpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu", None: "plain"
 def _lower(ctx: Any, x: Any, *, platform: str | None, spec: Any, **params: Any) -> Any:
     """Lowers the operation by the rules for `platform`.
 
-    What it is lowered to knows nothing of meshes: it is traced for an array without a sharding, as
-    inside of `shard_map` for one that does not vary, and then pinned to the shardings of an
-    explicit mesh.
+    The lowered program does not depend on meshes. It is traced for an array without a sharding
+    (inside `shard_map`, for an array that does not vary), and its result is then pinned to the
+    shardings of an explicit mesh.
     """
     del spec
     (given,), (wanted,) = ctx.avals_in, ctx.avals_out
@@ -203,8 +203,8 @@ def _lower(ctx: Any, x: Any, *, platform: str | None, spec: Any, **params: Any) 
             struct = jax.ShapeDtypeStruct(wanted.shape, wanted.dtype)  # type: ignore[no-untyped-call]
             shape = jax.eval_shape(average, struct).shape
         average = partial(transposed, average, wanted.shape)
-        # XLA gets a padding between elements wrong, if its operand is whole and its result is
-        # sharded: the gradient is computed whole along such axes, and then cut.
+        # XLA pads between elements wrongly if the operand is whole and the result is sharded: the
+        # gradient is computed whole along such axes, and then cut.
         shardings, of = [given.sharding, wanted.sharding], wanted.sharding
 
     def pinned(x: jax.Array) -> jax.Array:
@@ -217,14 +217,14 @@ def _lower(ctx: Any, x: Any, *, platform: str | None, spec: Any, **params: Any) 
 
 
 def _automatic(mesh: AbstractMesh) -> AbstractMesh:
-    """The mesh, the compiler choosing where it is told nothing."""
+    """The mesh with automatic axes, on which the compiler chooses shardings."""
     explicit, auto = AxisType.Explicit, AxisType.Auto
     types = tuple(auto if kind == explicit else kind for kind in mesh.axis_types)
     return AbstractMesh(mesh.axis_sizes, mesh.axis_names, axis_types=types)
 
 
 def _pin(x: jax.Array, sharding: Any, *, of: Any) -> jax.Array:
-    """`x` sharded so, if the mesh is explicit; `of` is the sharding of the input of the pool.
+    """`x` with this sharding, if the mesh is explicit; `of` is the sharding of the pool's input.
 
     The automatic axes of the mesh stay free, except where an axis of the array loses its sharding.
     """

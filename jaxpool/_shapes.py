@@ -1,4 +1,4 @@
-"""The shape of a pool's output, and how a pool is cut into strips."""
+"""The shape of a pool's output, and a pool cut into strips."""
 
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
@@ -43,7 +43,8 @@ def pool_output_shape(
       The number of outputs along each axis.
 
     Raises:
-      TypeError, ValueError: as `avg_pool2d`.
+      TypeError, ValueError: as in `avg_pool2d`, and if `spatial_shape` is no sequence of sizes of
+        at least 1.
 
     Examples:
       >>> pool_output_shape((224, 224), 3, 2, 1)
@@ -57,7 +58,13 @@ def pool_output_shape(
 
 
 class Strip(NamedTuple):
-    """Neighbouring rows of a pool's output and their rows of the input: see `pool_strips`."""
+    """Neighbouring rows of the output of a pool, and the rows of the input that they need.
+
+    Attributes:
+      output: the rows of the output, along the first spatial axis.
+      input: the rows of the input, along the first spatial axis.
+      padding: one (low, high) pair per spatial axis, to pool these rows with.
+    """
 
     output: slice
     input: slice
@@ -76,15 +83,15 @@ def pool_strips(
 ) -> tuple[Strip, ...]:
     """Cuts a pool along its first spatial axis, for images that do not fit in memory.
 
-    Pool the rows `strip.input` with the padding `strip.padding` and the other arguments as given
-    here. The result is the rows `strip.output` of the whole output, bit for bit in strips of at
-    least two rows (docs/numerics.md has the exceptions). Strips overlap in the input, as windows
-    do.
+    Pool the rows `strip.input` with `padding=strip.padding`, and with the other arguments as they
+    are here. The result is the rows `strip.output` of the whole output. In strips of at least two
+    rows it has the same bits, with the exceptions in docs/numerics.md. The strips of the input
+    overlap where windows do.
 
     Args:
       spatial_shape: the sizes of the input's spatial axes, without batch and channels.
       rows: the number of rows of the output in a strip, at least 1. The last strip may have
-        fewer, or one more, because a single remaining row joins the strip before it.
+        fewer rows. It has one more if a single row would remain.
       kernel: as in `avg_pool2d`.
       stride: as in `avg_pool2d`.
       padding: as in `avg_pool2d`.
@@ -92,11 +99,11 @@ def pool_strips(
       dilation: as in `avg_pool2d`.
 
     Returns:
-      The strips, first to last. Each has the slices `output` and `input` of the first spatial
-      axis, and `padding`, a (low, high) pair per spatial axis.
+      The strips, first to last. Each is a named tuple: `output` and `input` are slices of the first
+      spatial axis, `padding` is one (low, high) pair per spatial axis.
 
     Raises:
-      TypeError, ValueError: as `avg_pool2d`, and if `rows` is not an int of at least 1.
+      TypeError, ValueError: as in `avg_pool2d`, and if `rows` is not an int of at least 1.
 
     Examples:
       >>> image = jnp.arange(40.0).reshape(1, 8, 5)
@@ -114,7 +121,7 @@ def pool_strips(
     span, *others = _placed(context, spatial_shape, *arguments)
     if not all(map(is_int, spatial_shape)):
         context.fail(TypeError, "spatial_shape", "hold ints", spatial_shape)
-    # The last window is not left alone, as it would be summed as a whole, with other bits.
+    # A last window alone would be summed as a whole axis, with other bits.
     starts = [*range(0, max(1, span.outputs - 1), rows), span.outputs]
     strips = []
     for first, past in pairwise(starts):

@@ -1,8 +1,8 @@
-"""Sums on the CPU to the same bits for an image alone and in a batch.
+"""Sums on the CPU with the same bits for an image alone and in a batch.
 
-XLA leaves a plain sum, and windows side by side, of an array of at least `LIBRARY_FROM` elements to
-a library, YNNPACK, which adds in another order than XLA does. From JAX 0.11 on that order does not
-depend on the batch. So a smaller array is summed as one of many, the others being zeros.
+XLA leaves plain sums and tiles of an array of at least `LIBRARY_FROM` elements to a library,
+YNNPACK, which adds in another order than XLA. From JAX 0.11 on this order does not depend on the
+batch. So a smaller array is summed as the first of many, and the others are zeros.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ LIBRARY_FROM = 4096
 
 
 def steady_whole(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """`whole`, steady."""
+    """`whole`, with bits that do not depend on the batch."""
     shares = [(len(span.taps_inside()), span.size) for span in spans if span.is_known]
     return _among_zeros(whole, x, spans, shares)
 
 
 def steady_window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """`window` over tiles, steady; windows that overlap XLA adds up itself."""
+    """`window` over tiles, likewise. XLA itself adds windows that overlap."""
     return _among_zeros(window, x, spans, [])
 
 
 def steady_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
-    """`bins`, steady; short ones are no plain sum."""
+    """`bins`, likewise. Short bins are no plain sum."""
     for span in spans:
         shortest = span.counts(np.arange(span.outputs)).min()
         if shortest > 16:
@@ -42,7 +42,7 @@ def steady_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
 def _among_zeros(
     way: Way, x: jax.Array, spans: Sequence[Placed], shares: Sequence[tuple[int, int]]
 ) -> jax.Array:
-    """The sums of `x` by `way`; along some axes it reads a share of the elements."""
+    """The sums of `x` by `way`, which reads some `shares` of it: (elements read, elements)."""
     if not all(isinstance(size, int) for size in x.shape):
         return way(x, spans)
     size = x.size

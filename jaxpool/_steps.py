@@ -1,12 +1,12 @@
-"""What a platform chooses the ways to sum by, and what it answers: a plan, step by step."""
+"""The facts by which a platform chooses the ways to sum, and its answer: a plan, step by step."""
 
 from typing import Literal, NamedTuple, TypeAlias
 
 from jaxpool._ways import Way
 from jaxpool._window import AdaptiveBins, Placed, Span
 
-# The array that is summed: an argument of the program; one under a mask; one that was converted to
-# a wider dtype; or a mask, whose elements are counted.
+# The array that is summed: an argument of the program, an array under a mask, an array that was
+# converted to a wider dtype, or a mask whose elements are counted.
 Origin: TypeAlias = Literal["stored", "masked", "converted", "counted"]
 
 
@@ -21,12 +21,12 @@ Plan: TypeAlias = list[Step]
 
 
 class Sum(NamedTuple):
-    """All that a platform chooses by.
+    """All facts by which a platform chooses.
 
     Args:
       single: the axes of one window.
-      several: those of several windows of a fixed size.
-      bins: those of adaptive bins.
+      several: the axes of several windows of a fixed size.
+      bins: the axes of adaptive bins.
       origin: of the array.
       ndim: of the array.
       is_gradient: whether the transpose of the sum will run, and not the sum.

@@ -1,7 +1,7 @@
 """The ways to sum: each is a linear function of an array and of the windows along its axes.
 
-A way adds and does nothing else, so a NaN stays in its windows. None of them chooses: `_plan.py`
-says which one serves which geometry on which platform.
+A way only adds, so a NaN stays in its windows. It does not choose: `_plan.py` chooses the way for
+each geometry on each platform.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ Way: TypeAlias = Callable[[jax.Array, Sequence[Any]], jax.Array]
 def whole(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
     """A plain sum over the only window of each axis. It transposes to a broadcast.
 
-    XLA gets one reduce_window of this kind wrong (seen up to JAX 0.12): it copies the pixel between
-    two dilated taps.
+    A reduce_window of this kind would be wrong: up to JAX 0.12 XLA copies the pixel between two
+    dilated taps.
     """
     for span in spans:
         if not span.is_all and len(taps := span.taps_inside()) < span.size:
@@ -53,7 +53,7 @@ def window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
 
 def padded_window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """One reduce_window, and the zeros around its operand written before."""
+    """One reduce_window, with the zeros written around its operand first."""
     padding = [(0, 0, 0)] * x.ndim
     for span in spans:
         padding[span.axis] = span.low, span.end, 0
@@ -61,8 +61,8 @@ def padded_window(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
 
 
 def slices(x: jax.Array, spans: Sequence[Span], place: tuple[int, ...] = ()) -> jax.Array:
-    """A strided slice for each tap, added up along one axis after the other: the bits are those of
-    slices along each axis alone.
+    """A strided slice for each tap, added along one axis after the other, with the same bits as one
+    pass of slices along each axis.
     """
     if len(place) == len(spans):
         return tap_of(x, spans, place)
@@ -71,7 +71,7 @@ def slices(x: jax.Array, spans: Sequence[Span], place: tuple[int, ...] = ()) -> 
 
 
 def tap_of(x: jax.Array, spans: Sequence[Span], place: Sequence[int]) -> jax.Array:
-    """The elements that the tap at `place` of each window reads: a strided slice, zero in the
+    """The elements under the tap at `place` of each window: a strided slice, with zeros for the
     padding.
     """
     starts, limits, strides = [0] * x.ndim, list(x.shape), [1] * x.ndim
@@ -93,7 +93,7 @@ def tap_of(x: jax.Array, spans: Sequence[Span], place: Sequence[int]) -> jax.Arr
 
 
 def tiles(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """Each axis cut into windows by a reshape, and summed. It transposes to a broadcast."""
+    """Each axis, cut into windows by a reshape, and summed. It transposes to a broadcast."""
     shape, padding = list(x.shape), [(0, 0, 0)] * x.ndim
     for span in spans:
         shape[span.axis] = span.outputs * span.kernel
@@ -114,23 +114,23 @@ def bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
 
 
 def sliced_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
-    """The same with slices: a TPU gathers a few elements in a loop."""
+    """`bins` with slices, because a TPU gathers a few elements in a loop."""
     return in_blocks(_sliced, x, spans)
 
 
 def turned_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
-    """`bins` with a transpose that gathers as well, and does not scatter."""
+    """`bins` with a transpose that gathers too, and does not scatter."""
     return _turned(bins, x, spans)
 
 
 def turned_sliced_bins(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
-    """`sliced_bins` with a transpose that slices as well."""
+    """`sliced_bins` with a transpose that slices too."""
     return _turned(sliced_bins, x, spans)
 
 
 def _turned(way: Way, x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
-    """By `way`, in both directions: bin i has element k if and only if, of `size` bins over the
-    outputs, bin k has element i.
+    """The sum by `way` in both directions. Bin i has element k if and only if bin k of `size` bins
+    over the outputs has element i.
     """
 
     def transpose(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
@@ -144,7 +144,7 @@ def in_blocks(
     x: jax.Array,
     spans: Sequence[AdaptiveBins],
 ) -> jax.Array:
-    """The bins of each axis, its blocks on an axis of their own."""
+    """The bins of each axis, with its blocks on an axis of their own."""
     for span in spans:
         before, after = x.shape[: span.axis], x.shape[span.axis + 1 :]
         x = lax.reshape(x, (*before, span.blocks, span.block.size, *after))
@@ -153,7 +153,7 @@ def in_blocks(
 
 
 def _sliced(x: jax.Array, span: AdaptiveBins) -> jax.Array:
-    """The bins' elements, sliced and added, first to last."""
+    """The elements of the bins, sliced and added, first to last."""
 
     def one(i: int) -> jax.Array:
         elements = range(span.start(i), span.start(i) + span.counts(i))
@@ -162,7 +162,7 @@ def _sliced(x: jax.Array, span: AdaptiveBins) -> jax.Array:
     return lax.concatenate([one(i) for i in range(span.outputs)], span.axis)
 
 
-# A way with a transpose of its own. (`jax.custom_derivatives.linear_call` leaks tracers.)
+# A way with its own transpose, because `jax.custom_derivatives.linear_call` leaks tracers.
 with_transpose_p: Any = Primitive("sum_with_transpose")
 with_transpose_p.def_abstract_eval(lambda x, *, shape, **_: x.update(shape=shape))
 ad.primitive_transposes[with_transpose_p] = lambda cotangent, _, *, transpose, windows, **__: [
@@ -175,7 +175,7 @@ mlir.register_lowering(
 
 
 def with_transpose(way: Way, transpose: Way, x: jax.Array, spans: Sequence[Any]) -> jax.Array:
-    """The sum by `way`, with a transpose that is `transpose` of the cotangent and the windows."""
+    """The sum by `way`; its transpose is `transpose` of the cotangent and the windows."""
     shape = list(x.shape)
     for span in spans:
         shape[span.axis] = span.outputs
@@ -185,10 +185,10 @@ def with_transpose(way: Way, transpose: Way, x: jax.Array, spans: Sequence[Any])
 
 
 def _gathered(x: jax.Array, span: AdaptiveBins) -> jax.Array:
-    """The bins' elements, gathered and added, first to last.
+    """The elements of the bins, gathered and added, first to last.
 
-    All bins are of the length of the shortest, or one more. Up to 16 elements are added in one
-    pass, which writes nothing else.
+    A bin is as long as the shortest, or one longer. Up to 16 elements are added in one pass, which
+    writes nothing in between.
     """
     axis, index = span.axis, np.arange(span.outputs)
     start, counts = span.start(index), span.counts(index)
@@ -210,8 +210,8 @@ def _gathered(x: jax.Array, span: AdaptiveBins) -> jax.Array:
 
 
 def bins_of_any_size(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
-    """Bins of axes whose sizes are symbols: the indices are computed, and what lies behind a bin
-    is left out.
+    """Bins on axes of symbolic sizes: the program computes their indices, and leaves out the
+    elements behind each bin.
     """
     for span in spans:
         axis, index = span.axis, jnp.arange(span.outputs)
@@ -224,7 +224,7 @@ def bins_of_any_size(x: jax.Array, spans: Sequence[AdaptiveBins]) -> jax.Array:
 
 
 def barrier(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
-    """`x`, which XLA stores, and does not compute anew for each element that is read of it."""
+    """`x`, which XLA then stores, instead of computing it again for each element that is read."""
     del spans
     kept: jax.Array = lax.optimization_barrier(x)  # type: ignore[no-untyped-call]
     return kept
@@ -237,7 +237,7 @@ def plain_sum(x: jax.Array, axes: Sequence[int]) -> jax.Array:
 
 
 def pad_zeros(x: jax.Array, padding: Sequence[tuple[int, int, int]]) -> jax.Array:
-    """`x` in zeros: (low, high, interior) along each axis."""
+    """`x` among zeros: (low, high, interior) along each axis."""
     if all(pads == (0, 0, 0) for pads in padding):
         return x
     padded: jax.Array = lax.pad(x, np.zeros((), x.dtype), padding)

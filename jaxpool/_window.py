@@ -1,4 +1,4 @@
-"""The geometry of one axis: the windows that a pool has, and their places on an axis of some size.
+"""The geometry of one axis: the windows of a pool, and their places on an axis of some size.
 
 Plain Python on static values. Sizes are ints or the symbolic dimensions of `jax.export`, so
 formulas over them use only `+`, `-`, `*`, `//` and `%`, and never compare.
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 class Span(NamedTuple):
     """Windows of a fixed size, placed on an axis.
 
-    `low` and `high` are the padding that may count. Of zeros there are `low` before the input, and
-    `end` behind it: as many as the windows reach, the overhang of `ceil_mode` included.
+    `low` and `high` are the padding that may count. The zeros that windows reach are `low` before
+    the input and `end` behind it, which includes the overhang of `ceil_mode`.
     """
 
     axis: int
@@ -98,17 +98,17 @@ class AdaptiveBins(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """How many blocks of whole bins repeat: 48 of 128 elements are 16 times 3 of 8."""
+        """The number of equal blocks of bins: 48 bins of 128 elements are 16 blocks of 3 of 8."""
         return gcd(self.size, self.outputs)
 
     @property
     def block(self) -> "AdaptiveBins":
-        """The bins of a block, which is placed on the axis behind that of the blocks."""
+        """The bins of one block. The axis of the blocks comes before the axis of the bins."""
         return AdaptiveBins(self.axis + 1, self.size // self.blocks, self.outputs // self.blocks)
 
     @property
     def uniform(self) -> Span | None:
-        """The bins as windows of a fixed size, padded by what never counts, if they are such."""
+        """The bins as windows of a fixed size, if they are; their padding never counts."""
         if not self.is_known:
             return None
         step, rest = divmod(self.size, self.outputs)
@@ -147,7 +147,7 @@ class Window(NamedTuple):
         return (self.kernel - 1) * self.dilation + 1
 
     def on(self, axis: int, size: int) -> Span:
-        """The windows placed on an axis of that size."""
+        """The windows, placed on an axis of this size."""
         low, high = self._pads(size)
         outputs = self._outputs(size)
         if isinstance(size, int):
@@ -177,8 +177,8 @@ class Window(NamedTuple):
         low, high = self.padding
         if not self.ceil_mode:
             return (size + low + high - self.extent) // self.stride + 1
-        # The windows that start before size + low, the end of the input, and of which all but
-        # less than a stride lies before size + low + high.
+        # Windows that start before size + low, the end of the input, and that overhang
+        # size + low + high by less than a stride.
         return -(-(size + low + min(0, high + self.stride - self.extent)) // self.stride)
 
 
@@ -188,7 +188,7 @@ class Bins(NamedTuple):
     outputs: int
 
     def on(self, axis: int, size: int) -> Placed:
-        """The bins placed on an axis of that size: a fixed window, if they are of equal size."""
+        """The bins, placed on an axis of this size: as fixed windows if they are of equal size."""
         rest = size % self.outputs
         if isinstance(rest, int) and rest == 0:  # a symbol may be a multiple, as 8 * h to 8
             length = size // self.outputs
@@ -197,7 +197,7 @@ class Bins(NamedTuple):
 
 
 class Divisor(NamedTuple):
-    """What a sum is divided by: `override`, or if that is None how many taps count."""
+    """The divisor of a sum: `override`, or the number of taps that count if it is None."""
 
     override: int | None = None
     count_include_pad: bool = True

@@ -1,6 +1,6 @@
 """The plugin for jax2onnx: after `import jaxpool.jax2onnx` it converts pools to operators of ONNX.
 
-Windows of a fixed size become AveragePool, or GlobalAveragePool where one is all of the image.
+Windows of a fixed size become AveragePool, or GlobalAveragePool if one window is the whole image.
 Uneven bins and gradients become products with matrices.
 """
 
@@ -40,7 +40,7 @@ class Operator(PrimitiveLeafPlugin):  # type: ignore[misc]
     """One operator of ONNX."""
 
     def lower(self, ctx: Any, eqn: Any) -> None:
-        """Adds it to the graph."""
+        """Adds the operator to the graph."""
         x = ctx.get_value_for_var(eqn.invars[0])
 
         def value(given: Any) -> Any:
@@ -62,10 +62,10 @@ class Operator(PrimitiveLeafPlugin):  # type: ignore[misc]
 
 @register_primitive(jaxpr_primitive=avg_pool_p.name)
 class AvgPool(PrimitiveLeafPlugin):  # type: ignore[misc]
-    """A pool, as the operators that a function of JAX is traced to."""
+    """A pool, as the operators of the function of JAX that stands for it."""
 
     def lower(self, ctx: Any, eqn: Any) -> None:
-        """Adds them to the graph."""
+        """Adds the operators to the graph."""
         (given,), (result,) = eqn.invars, eqn.outvars
         params = {name: value for name, value in eqn.params.items() if name != "spec"}
         average = partial(_form(ctx, **params), **params)
@@ -101,17 +101,17 @@ def _form(
 
 
 def _is_mean(windows: Sequence[Span], divisor: Divisor) -> bool:
-    """Whether the only window is all of the image."""
+    """Whether the only window is the whole image."""
     return divisor.override is None and all(s.is_all and s.outputs == 1 for s in windows)
 
 
 def _pooled(
     x: jax.Array, *, windows: Sequence[Span], divisor: Divisor, dtype: Any, part: Part, **_: Any
 ) -> jax.Array:
-    """GlobalAveragePool or AveragePool, and where they divide by something else a factor.
+    """GlobalAveragePool or AveragePool, and a factor where they divide by another number.
 
-    The padding is all that the windows reach: so AveragePool has as many outputs without its
-    `ceil_mode`, of which ONNX does not say what counts.
+    The padding is as long as the windows reach. So AveragePool has as many outputs without its
+    `ceil_mode`, for which ONNX does not specify the divisor.
     """
     empty = np.nan if part == "value" else 0
     name, attributes, factor, pads = _average_pool(windows, divisor, empty)
@@ -175,8 +175,8 @@ def _average_pool(
 
 
 def _counts_alike(span: Span, wanted: bool, counts_all: bool) -> bool:
-    """Whether something counts in each window, and as much with `count_include_pad=wanted` as ONNX
-    counts: all taps, or those in the input.
+    """Whether each window has taps that count, and `count_include_pad=wanted` counts as ONNX does:
+    all taps, or the taps in the input.
     """
     if span.is_known:
         index = np.arange(span.outputs)
@@ -189,7 +189,7 @@ def _counts_alike(span: Span, wanted: bool, counts_all: bool) -> bool:
 
 
 def _factor(windows: Sequence[Span], wanted: bool, empty: float) -> np.ndarray:
-    """The average of the taps that count, divided by that of all."""
+    """The average over the taps that count, divided by the average over all taps."""
     factor = np.ones(())
     for span in windows:
         if not span.is_known:
@@ -201,7 +201,7 @@ def _factor(windows: Sequence[Span], wanted: bool, empty: float) -> np.ndarray:
 
 
 def _auto_pad(windows: Sequence[Span]) -> str:
-    """What ONNX calls padding that depends on a symbolic size."""
+    """The name in ONNX of padding that depends on a symbolic size."""
     for name, theirs in (("SAME", "SAME_UPPER"), ("SAME_LOWER", "SAME_LOWER")):
         same = [Window(s.kernel, s.stride, s.dilation, name).on(s.axis, s.size) for s in windows]
         # ONNX Runtime ignores the dilation, and crops the input for longer strides.
@@ -224,7 +224,7 @@ def _multiplied(
 
 
 def _matrix(span: Placed, divisor: Divisor, empty: float) -> np.ndarray:
-    """The weight in each output of each element, along the columns."""
+    """The weight of each element (a column) in each output (a row)."""
     index = np.arange(span.outputs)[:, None]
     if isinstance(span, Span):
         start, taps, dilation = index * span.stride - span.low, span.kernel, span.dilation

@@ -7,7 +7,7 @@ from jaxpool import _layers
 
 
 class _Layer(_layers.PoolingLayer, nn.Module):
-    """Subclasses say `kw_only`, so that `parent` and `name`, which Flax adds, are keywords."""
+    """Subclasses say `kw_only`, so that `parent` and `name`, which Flax adds, are keyword-only."""
 
     __call__ = _layers.PoolingLayer.__call__  # Flax follows only calls of its own methods
     _read_only = SetAttributeFrozenModuleError
@@ -33,16 +33,27 @@ class AvgPool1d(_layers.AvgPool, _Layer, kw_only=True):
 class AvgPool2d(_layers.AvgPool, _Layer, kw_only=True):
     """Averages (..., C, H, W) over windows: `jaxpool.avg_pool2d` as a layer.
 
-    The arguments are those of `jaxpool.avg_pool2d`, except that `kernel` is `kernel_size`, as in
-    PyTorch. They are read-only attributes of the layer. The call takes `x` and, for a mask,
-    `where`. The layer has no parameters and no state, so it can also be called outside of a model.
+    Call the layer with `x` and, for a mask, `where`. It has no parameters and no state, so it can
+    also be called outside of a model. Its arguments are read-only attributes.
 
-    The default of `data_format` is "channels_first", as in PyTorch. Flax's convolutions are
+    `data_format` is "channels_first" by default, as in PyTorch. Flax's convolutions are
     channels-last: between them, pass `data_format="channels_last"`.
 
+    Args:
+      kernel_size: the number of taps of a window, one int for all axes or one per axis.
+      stride: the step from one window to the next; the kernel if None.
+      padding: the zeros around the input: an int, one int or (low, high) pair per axis, "VALID",
+        "SAME" or "SAME_LOWER".
+      count_include_pad: whether padding counts in the divisor.
+      ceil_mode: whether a last window may overhang the padded input.
+      divisor_override: a non-zero int to divide by instead of the count.
+      dilation: the step from one tap to the next.
+      data_format: "channels_first" or "channels_last".
+
     Raises:
-      TypeError, ValueError: as `jaxpool.avg_pool2d`; for arguments when constructed, for `x`
-        and `where` when called.
+      TypeError, ValueError: as in `jaxpool.avg_pool2d`, which gives the limits of each argument.
+        Wrong arguments raise when the layer is constructed, a wrong `x` or `where` when it is
+        called.
 
     Examples:
       >>> pool = AvgPool2d(3, 2, padding=1)
@@ -84,9 +95,18 @@ class AdaptiveAvgPool1d(_layers.AdaptiveAvgPool, _Layer, kw_only=True):
 class AdaptiveAvgPool2d(_layers.AdaptiveAvgPool, _Layer, kw_only=True):
     """Averages (..., C, H, W) to a given size: `jaxpool.adaptive_avg_pool2d` as a layer.
 
-    The arguments are those of `jaxpool.adaptive_avg_pool2d`. They are read-only attributes. The
-    call takes `x` and, for a mask, `where`. Errors are raised as by `AvgPool2d`. Between Flax's
-    convolutions, pass `data_format="channels_last"`.
+    Call the layer with `x` and, for a mask, `where`. It has no parameters and no state. Its
+    arguments are read-only attributes. Between Flax's convolutions, pass
+    `data_format="channels_last"`.
+
+    Args:
+      output_size: the number of outputs: one int for all axes, or one entry per axis, where None
+        keeps the axis. 1 is global average pooling.
+      data_format: "channels_first" or "channels_last".
+
+    Raises:
+      TypeError, ValueError: as in `jaxpool.adaptive_avg_pool2d`. Wrong arguments raise when the
+        layer is constructed, a wrong `x` or `where` when it is called.
 
     Examples:
       >>> pool = AdaptiveAvgPool2d(1, data_format="channels_last")

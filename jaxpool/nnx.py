@@ -17,7 +17,7 @@ class _SignatureOfInit:
 
 
 class _Layer(nnx.Module):
-    __signature__ = _SignatureOfInit()  # else `inspect` shows that of NNX's metaclass
+    __signature__ = _SignatureOfInit()  # otherwise `inspect` shows the call of NNX's metaclass
 
 
 class AvgPool1d(_layers.AvgPool, _Layer):

@@ -314,8 +314,8 @@ def test_messages_about_windows_word_for_word(options, message):
         (
             "adaptive_avg_pool2d",
             None,
-            "adaptive_avg_pool2d: `output_size` must be an int, or 2 entries of which each is an"
-            " int or None to keep its axis, got output_size=None",
+            "adaptive_avg_pool2d: `output_size` must be an int, or 2 entries that are ints, or None"
+            " to keep an axis, got output_size=None",
         ),
     ],
 )
@@ -324,9 +324,16 @@ def test_messages_about_types_word_for_word(function, sizes, message):
         getattr(jaxpool, function)(X, sizes)
 
 
+def test_a_message_about_padding_names_all_forms():
+    must = 'be ints, (low, high) pairs, "VALID", "SAME" or "SAME_LOWER"'
+    for error, padding in ((TypeError, 0.5), (ValueError, "same")):
+        with pytest.raises(error, match=re.escape(f"`padding` must {must}, got")):
+            jaxpool.avg_pool2d(X, 2, padding=padding)
+
+
 @pytest.mark.parametrize(
     ("function", "must"),
-    [("avg_pool1d", "have one entry"), ("avg_pool2d", "have one entry or 2")],
+    [("avg_pool1d", "have 1 entry"), ("avg_pool2d", "have 1 or 2 entries")],
 )
 def test_messages_about_lengths_word_for_word(function, must):
     message = f"{function}: `kernel` must {must}, got kernel=(2, 2, 2)"
@@ -434,9 +441,13 @@ class Tensor:
     [
         (Tensor(), r"got x=torch.float32\[1,4,4\]: pass x.numpy\(\)$"),
         ([[[1.0]]], r"got x of type list: pass jnp.asarray\(x\)$"),
+        (1.0, r"got x of type float$"),
     ],
 )
 def test_what_to_pass_instead(x, end):
     """The contents are not printed."""
     with pytest.raises(TypeError, match=rf"^avg_pool2d: `x` must be a JAX or NumPy array, {end}"):
         jaxpool.avg_pool2d(x, 1)
+    end = end.replace("x", "where")
+    with pytest.raises(TypeError, match=rf"^avg_pool2d: `where` must be .* or None, {end}"):
+        jaxpool.avg_pool2d(X, 1, where=x)
