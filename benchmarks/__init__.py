@@ -1,6 +1,11 @@
-"""How fast jaxpool is beside its peers: `python -m benchmarks`, with the extra `bench`."""
+"""How fast pools are, and what their programs cost, beside other libraries.
 
-import os
+Each command measures, and with --save writes one long table to benchmarks/results:
 
-# XLA would break into the progress bar to say that a peer makes it fold large constants.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    python -m benchmarks.cpu           times on this machine's CPU
+    python -m benchmarks.gpu           times of kernels on this machine's GPU
+    python -m benchmarks.compiled      programs compiled for a TPU or a GPU that need not be there
+    python -m benchmarks.collectives   what programs for many devices exchange
+    python -m benchmarks.deploy        times in the runtimes that models are converted to
+    python -m benchmarks.tables        the facts of README and the pages, from these tables
+"""

@@ -1,81 +1,60 @@
-"""How time is measured: in turns, so that noise hits everyone alike."""
+"""How time is measured: in turns, so that noise hits everyone alike; and how much there is."""
 
 import gc
 import random
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import quantiles
+from statistics import median, quantiles
 from time import perf_counter, sleep
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 
-class Timing(NamedTuple):
-    """Seconds a call: the quartiles of a number of calls."""
-
-    lower: float
-    median: float
-    upper: float
-    calls: int
-
-    @property
-    def spread(self) -> float | None:
-        """Half the distance between the outer quartiles, as a fraction of the median.
-
-        None of fewer than three calls, which say nothing of it.
-        """
-        return (self.upper - self.lower) / 2 / self.median if self.calls > 2 else None
+NOISY = 0.15  # a larger spread, or a larger change of the machine's speed, is not to be believed
 
 
 @dataclass
 class Clock:
-    """A call, the seconds that each of its runs took, and what surrounds it untimed."""
+    """A call, and the seconds that each of its runs took."""
 
     call: Callable[[], Any]
-    before: Callable[[], Any] = lambda: None
     rest: float = 0.0  # seconds to wait after its turn
     times: list[float] = field(default_factory=list)
 
     def run(self) -> Any:
         """Calls once, adds the time, and returns the result."""
-        self.before()
         start = perf_counter()
         result = self.call()
         self.times.append(perf_counter() - start)
         return result
 
-    def warm_up(self, patience: float) -> Any:
-        """Calls once and returns the result; its time counts only if a second try is too much."""
-        result = self.run()
-        if self.times[-1] < patience:
-            self.times.clear()
-        return result
-
-    def is_slow(self, seconds: float) -> bool:
-        """Whether it has had so much more than its `seconds` that what it has must do."""
-        return sum(self.times) > 4 * seconds
+    @property
+    def seconds(self) -> float:
+        """The median of a call."""
+        return median(self.times)
 
     @property
-    def timing(self) -> Timing:
-        """The quartiles of its times."""
-        times = self.times if len(self.times) > 1 else self.times * 2
-        lower, median, upper = quantiles(times, method="inclusive")
-        return Timing(lower, median, upper, len(self.times))
+    def spread(self) -> float:
+        """Half the distance between the outer quartiles, as a fraction of the median."""
+        lower, _, upper = quantiles(self.times * 2, method="inclusive")
+        return (upper - lower) / 2 / self.seconds
 
 
 def take_turns(clocks: Iterable[Clock], seconds: float, rounds: int) -> None:
     """Runs each clock for about `seconds`, in `rounds` rounds, in a new order each round.
 
-    A round gives everyone an equal share of the time and at least one call, until it is slow.
+    A round gives each clock an equal share of the time and at least one call, until it has had
+    four times its seconds.
     """
-    clocks = list(clocks)
-    order = random.Random(0)
-    collecting = gc.isenabled()
+    clocks, order, collecting = list(clocks), random.Random(0), gc.isenabled()
     gc.disable()
     try:
         for _ in range(rounds):
             order.shuffle(clocks)
             for clock in clocks:
-                if clock.is_slow(seconds):
+                if sum(clock.times) > 4 * seconds:
                     continue
                 end = perf_counter() + seconds / rounds
                 clock.run()
@@ -85,3 +64,34 @@ def take_turns(clocks: Iterable[Clock], seconds: float, rounds: int) -> None:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Says on the standard error if the machine was busy, by a fixed work before and after."""
+    before = _probe()
+    yield
+    after = _probe()
+    if max(before, after) > (1 + NOISY) * min(before, after):
+        print(
+            f"The machine was busy: a fixed work took {before:.1f} ms before and {after:.1f} ms "
+            "after. Measure again when nothing else runs.",
+            file=sys.stderr,
+        )
+
+
+def warn_of_noise(spreads: dict[str, float]) -> None:
+    """Names the measurements whose spread is too large to believe."""
+    noisy = [f"{name} ±{spread:.0%}" for name, spread in spreads.items() if spread > NOISY]
+    if noisy:
+        print(
+            f"{len(noisy)} of {len(spreads)} times are noisy:", *noisy, sep="\n  ", file=sys.stderr
+        )
+
+
+def _probe() -> float:
+    """Milliseconds of a fixed work in memory and in a core, the median of 15."""
+    clock, array = Clock(lambda: np.sort(array * 2).sum()), np.random.default_rng(0).random(200_000)
+    for _ in range(15):
+        clock.run()
+    return 1e3 * clock.seconds

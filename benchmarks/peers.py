@@ -1,9 +1,9 @@
-"""Who is compared: how the users of each library would ask it for the pool of a case.
+"""Who is compared: how the users of each library would ask it for a pool, in their own words.
 
-A function here takes a case and returns a function on arrays of that library, or raises
-`CannotError` with the reason. Each peer is asked in its own words, in the layouts that it has
-kernels for, and in 16 bits it gets what its users would give it: the 16-bit array as it is.
-Packages are imported on use, so that those that are not installed are peers that cannot.
+A function of `IN_JAX` takes a pool and a layout and returns a function of arrays in that layout,
+and of the mask if there is one; None if the library cannot express the pool with the same numbers,
+or has no kernel for the layout. Arrays of 16 bits are given to each library as they are. Packages
+are imported on use, so that a peer that is not installed is one that cannot.
 """
 
 import os
@@ -18,17 +18,9 @@ import numpy as np
 from jax import lax
 
 import jaxpool
-from benchmarks.cells import Case
+from benchmarks.pools import FIRST, LAST, Pool, in_layout
 
-Pool: TypeAlias = Callable[[Any], Any]
-
-
-class CannotError(Exception):
-    """Why a peer cannot do a case."""
-
-
-class OtherLayoutError(CannotError):
-    """The peer can do the cell, but only in the other layout."""
+Function: TypeAlias = Callable[..., Any]
 
 
 def cores() -> int:
@@ -37,98 +29,102 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def copy(case: Case) -> Pool:
-    """Not a pool: what reading and writing the input once costs."""
-    if case.layout == "channels_last":
-        raise OtherLayoutError("the same in either layout")
-    return lambda x: x + 1
+def jaxpool_(pool: Pool, layout: str) -> Function:
+    """`jaxpool.avg_pool2d`, or 1d or 3d, or `jaxpool.adaptive_avg_pool2d`."""
+    name = f"avg_pool{pool.ndim}d"
+    if pool.bins:
+        adaptive = getattr(jaxpool, f"adaptive_{name}")
+        return partial(adaptive, output_size=pool.bins, data_format=layout)
+    window = {"kernel": pool.kernel, "stride": pool.stride, "padding": pool.padding}
+    more = {"count_include_pad": pool.counts, "ceil_mode": pool.ceil, "dilation": pool.dilation}
+    return partial(getattr(jaxpool, name), **window, **more, data_format=layout)
 
 
-def jaxpool_(case: Case) -> Pool:
-    """`jaxpool.avg_pool2d`, or 1d or 3d."""
-    cell = case.cell
-    pool = getattr(jaxpool, f"avg_pool{cell.ndim}d")
-    window = {"kernel": cell.kernel, "stride": cell.stride, "padding": cell.padding}
-    counting = {"count_include_pad": cell.count_include_pad, "ceil_mode": cell.ceil_mode}
-    return partial(pool, **window, **counting, data_format=case.layout)
+def reduce_window(pool: Pool, layout: str) -> Function | None:
+    """`lax.reduce_window` in float32, as one writes it who knows the errors of 16-bit sums."""
+    if pool.bins:
+        return None
+    window, strides, dilation = (
+        pool.laid_out(layout, [n] * pool.ndim, 1) for n in (pool.kernel, pool.stride, pool.dilation)
+    )
+    padding = pool.laid_out(layout, pool.pads, (0, 0))
+
+    def total(x: jax.Array) -> jax.Array:
+        wide = x.astype(jnp.float32)
+        more = {"window_dilation": dilation}
+        summed: jax.Array = lax.reduce_window(
+            wide, np.float32(0), lax.add, window, strides, padding, **more
+        )
+        return summed
+
+    def function(x: jax.Array, where: jax.Array | None = None) -> jax.Array:
+        if where is not None:
+            return (total(jnp.where(where, x, 0)) / total(where)).astype(x.dtype)
+        if pool.counts:
+            return (total(x) / prod(window)).astype(x.dtype)
+        one_image = pool.laid_out(layout, pool.shape[2:], 1)
+        return (total(x) / total(jnp.ones(one_image, jnp.float32))).astype(x.dtype)
+
+    return function
 
 
-def flax(case: Case) -> Pool:
-    """`flax.linen.avg_pool`."""
+def flax(pool: Pool, layout: str) -> Function | None:
+    """`flax.linen.avg_pool`; of bins, those of one size."""
+    if pool.masked or layout == FIRST or pool.dilation > 1:
+        return None
+    if pool.bins:
+        if any(size % pool.bins for size in pool.shape[2:]):
+            return None
+        kernel = pool.shape[2] // pool.bins
+        pool = pool._replace(kernel=kernel, stride=kernel, bins=0)
     from flax import linen
 
-    cell = case.cell
-    if case.layout == "channels_first":
-        raise OtherLayoutError("is channels_last only")
-    return partial(
-        linen.avg_pool,
-        window_shape=(cell.kernel,) * cell.ndim,
-        strides=(cell.stride,) * cell.ndim,
-        padding=tuple(cell.pads),
-        count_include_pad=cell.count_include_pad,
-    )
+    window, strides = ((value,) * pool.ndim for value in (pool.kernel, pool.stride))
+    padding = tuple(pool.pads)
+    return lambda x: linen.avg_pool(x, window, strides, padding, count_include_pad=pool.counts)
 
 
-def equinox(case: Case) -> Pool:
-    """`equinox.nn.AvgPool2d`, or 1d or 3d, mapped over the batch."""
+def equinox(pool: Pool, layout: str) -> Function | None:
+    """`equinox.nn.AvgPool2d`, mapped over the batch; its adaptive pool has other bins."""
+    if pool.bins or pool.masked or layout == LAST or not pool.counts or pool.dilation > 1:
+        return None
     import equinox
 
-    cell = case.cell
-    if not cell.count_include_pad:
-        raise CannotError("always counts the padding")
-    if case.layout == "channels_last":
-        raise OtherLayoutError("is channels_first only")
-    layer = getattr(equinox.nn, f"AvgPool{cell.ndim}d")
-    pool: Pool = jax.vmap(layer(cell.kernel, cell.stride, cell.padding))
-    return pool
+    layer = getattr(equinox.nn, f"AvgPool{pool.ndim}d")
+    return jax.vmap(layer(pool.kernel, pool.stride, pool.padding))
 
 
-def keras(case: Case) -> Pool:
-    """`keras.layers.AveragePooling2D`, or 1D or 3D."""
+def keras(pool: Pool, layout: str) -> Function | None:
+    """`keras.layers.AveragePooling2D`, whose "same" never counts the padding."""
+    if pool.bins or pool.masked or not pool.name_of_padding or pool.dilation > 1:
+        return None
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
-    if keras.backend.backend() != "jax":
-        raise CannotError("was imported with another backend than JAX")
-    layer = getattr(keras.layers, f"AveragePooling{case.cell.ndim}D")
-    padding = _named_padding(case).lower()
-    window = case.cell.kernel, case.cell.stride
-    pool: Pool = layer(*window, padding, data_format=case.layout, dtype=case.dtype)
-    return pool
+    layer = getattr(keras.layers, f"AveragePooling{pool.ndim}D")
+    padding = pool.name_of_padding.lower()
+
+    def function(x: jax.Array) -> Any:
+        more = {"data_format": layout, "dtype": str(x.dtype)}
+        return layer(pool.kernel, pool.stride, padding, **more)(x)
+
+    return function
 
 
-def haiku(case: Case) -> Pool:
-    """`haiku.avg_pool`."""
-    import haiku
-
-    window, strides = _all_axes(case, case.cell.kernel), _all_axes(case, case.cell.stride)
-    padding = _named_padding(case)
-    return partial(haiku.avg_pool, window_shape=window, strides=strides, padding=padding)
-
-
-def reduce_window(case: Case) -> Pool:
-    """`lax.reduce_window` as one writes it by hand."""
-    cell = case.cell
-    window, strides = _all_axes(case, cell.kernel), _all_axes(case, cell.stride)
-    around = [(0, 0)]
-    last = case.layout == "channels_last"
-    padding = around + (cell.pads + around if last else around + cell.pads)
-
-    def total(x: jax.Array) -> jax.Array:
-        summed: jax.Array = lax.reduce_window(x, 0.0, lax.add, window, strides, padding)
-        return summed
-
-    def pool(x: jax.Array) -> jax.Array:
-        if cell.count_include_pad:
-            return total(x) / prod(window)
-        one_image = [n if k > 1 else 1 for n, k in zip(x.shape, window, strict=True)]
-        return total(x) / total(jnp.ones(one_image, x.dtype))
-
-    return pool
+JAXPOOL, YARDSTICK, TORCH = "jaxpool", "reduce_window", "torch"
+IN_JAX: dict[str, Callable[[Pool, str], Function | None]] = {
+    JAXPOOL: jaxpool_,
+    "flax": flax,
+    YARDSTICK: reduce_window,
+    "equinox": equinox,
+    "keras": keras,
+}
 
 
-def torch(case: Case) -> Pool:
-    """`torch.nn.functional.avg_pool2d`, or 1d or 3d."""
+def torch(pool: Pool, dtype: str, layout: str, direction: str, device: str) -> Function | None:
+    """A call without arguments of PyTorch's pool, or of its gradient on a graph that is kept."""
+    if pool.block or pool.masked or pool.ndim != 2:
+        return None
     # PyTorch's threads spin for milliseconds before they sleep: at the expense of whose turn is
     # next and, whenever anything else runs on the cores, of PyTorch itself, which was then up to
     # 8x slower. Spinning for less costs it nothing on idle cores; not at all costs it up to 3x.
@@ -136,77 +132,62 @@ def torch(case: Case) -> Pool:
     import torch
 
     torch.set_num_threads(cores())
-    cell = case.cell
-    if cell.ndim == 3 and case.dtype == "bfloat16":
-        raise CannotError("has no 3-d kernel for bfloat16 on CPUs")
-    if cell.ndim == 3 and case.layout == "channels_last":
-        raise OtherLayoutError("is channels_first only in 3-d")
-    return partial(
-        getattr(torch.nn.functional, f"avg_pool{cell.ndim}d"),
-        kernel_size=cell.kernel,
-        stride=cell.stride,
-        padding=cell.padding,
-        ceil_mode=cell.ceil_mode,
-        count_include_pad=cell.count_include_pad,
+    if pool.bins:
+        function = partial(torch.nn.functional.adaptive_avg_pool2d, output_size=pool.bins)
+    else:
+        window = {"kernel_size": pool.kernel, "stride": pool.stride, "padding": pool.padding}
+        more = {"ceil_mode": pool.ceil, "count_include_pad": pool.counts}
+        function = partial(torch.nn.functional.avg_pool2d, **window, **more)
+    order = torch.channels_last if layout == LAST else torch.contiguous_format
+    x, ct = (
+        torch.from_numpy(array).to(device, getattr(torch, dtype)).to(memory_format=order)
+        for array in (drawn(pool.shape), drawn(pool.output))
     )
+    if direction == "forward":
+        return torch.no_grad()(partial(function, x))
+    y = function(x.requires_grad_())
+    return partial(torch.autograd.grad, y, x, ct, retain_graph=True)
 
 
-def scipy(case: Case) -> Pool:
-    """`scipy.ndimage.uniform_filter`."""
+def scipy(pool: Pool, layout: str) -> Function | None:
+    """A call without arguments of `scipy.ndimage.uniform_filter`."""
+    if not _is_box_filter(pool):
+        return None
     from scipy import ndimage
 
-    _check_box_filter(case)
-    size = case.cell.kernel
-    axes = [axis for axis, k in enumerate(_all_axes(case, size)) if k > 1]
-    return partial(ndimage.uniform_filter, size=size, mode="constant", axes=axes)
+    axes = [axis for axis, k in enumerate(pool.laid_out(layout, [2] * pool.ndim, 1)) if k > 1]
+    x = drawn(in_layout(pool.shape, layout))
+    return partial(ndimage.uniform_filter, x, size=pool.kernel, mode="constant", axes=axes)
 
 
-def opencv(case: Case) -> Pool:
-    """`cv2.blur`, image by image, or in channels_first plane by plane."""
+def opencv(pool: Pool, layout: str) -> Function | None:
+    """A call without arguments of `cv2.blur`, image by image, or channels first plane by plane."""
+    if not _is_box_filter(pool) or pool.ndim != 2:
+        return None
     import cv2
 
-    _check_box_filter(case)
-    if case.cell.ndim != 2:
-        raise CannotError("is 2-d only")
     cv2.setNumThreads(cores())
-    size = case.cell.kernel, case.cell.kernel
-    image_axes = 3 if case.layout == "channels_last" else 2
+    size, image_axes = (pool.kernel, pool.kernel), 3 if layout == LAST else 2
+    x = drawn(in_layout(pool.shape, layout))
 
-    def pool(x: np.ndarray) -> np.ndarray:
+    def blur() -> np.ndarray:
         blurred = np.empty_like(x)
         images, results = (a.reshape(-1, *a.shape[-image_axes:]) for a in (x, blurred))
         for image, result in zip(images, results, strict=True):
             cv2.blur(image, size, dst=result, borderType=cv2.BORDER_CONSTANT)
         return blurred
 
-    return pool
+    return blur
 
 
-def _all_axes(case: Case, value: int, others: int = 1) -> tuple[int, ...]:
-    """`value` for the spatial axes, and `others` for batch and channels."""
-    spatial = (value,) * case.cell.ndim
-    if case.layout == "channels_last":
-        return (others, *spatial, others)
-    return (others, others, *spatial)
+FILTERS = {"scipy": scipy, "opencv": opencv}  # of float32, forward
 
 
-def _named_padding(case: Case) -> str:
-    """The padding in the only words that Keras and Haiku have for it."""
-    cell = case.cell
-    if cell.is_valid:
-        return "VALID"
-    if not cell.is_same:
-        raise CannotError("pads as VALID or SAME only")
-    if cell.count_include_pad:
-        raise CannotError("never counts the padding")
-    return "SAME"
+def drawn(shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers from 0 to 1, the same each time, in float32."""
+    return np.random.default_rng(0).random(shape, np.float32)
 
 
-def _check_box_filter(case: Case) -> None:
-    cell = case.cell
-    if cell.stride != 1 or not cell.is_same:
-        raise CannotError("is a filter: stride 1, and an output of the input's size")
-    if not cell.count_include_pad:
-        raise CannotError("always counts the padding")
-    if case.dtype != "float32":
-        raise CannotError(f"has no {case.dtype}")
+def _is_box_filter(pool: Pool) -> bool:
+    """Whether it has stride 1, an output of the input's size, and a padding of zeros that count."""
+    return pool.stride == 1 and pool.output == pool.shape and pool.counts and not pool.masked

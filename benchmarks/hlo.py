@@ -1,16 +1,20 @@
-"""Reads the text of a compiled program: its kernels, and the bytes of HBM that each one moves."""
+"""Reads the text of a compiled program: kernels, the bytes of HBM that each moves, cycles."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
+from pathlib import Path
 from typing import NamedTuple
 
+COLLECTIVES = "all-gather", "all-reduce", "all-to-all", "reduce-scatter", "collective-permute"
 WIDTHS = {"pred": 1, "bf16": 2, "c64": 8, "c128": 16}  # other names end in their bits
 NO_KERNELS = {"parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all"}
 UNKNOWN = {"while", "conditional", "call"}  # their bodies would have to be counted
 _OPERATION = re.compile(r"\s+(?:ROOT )?%(\S+) = (\(.*?\)|\w+\[[\d,]*\]\S*) ([\w-]+)\((.*?)\)")
 _COMPUTATION = re.compile(r"(?:ENTRY )?%(\S+) \(.*\{$")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
+_BUNDLE = re.compile(r"\s*(?:0x[0-9a-f]+|0)\s+(?:\w\w)?\s*: ((?:>\s?)*)")
+_BOUND = re.compile(r"scmp\.ge\.s32\.totalorder %\S+,\s+(\d+)")
 
 
 class Operation(NamedTuple):
@@ -47,7 +51,7 @@ def computations(text: str) -> dict[str, list[Operation]]:
 def kernels(text: str) -> Iterator[Kernel]:
     """The kernels of the program, each with the bytes of its operands and results in HBM.
 
-    XLA's own count of bytes accessed has those that never leave the chip as well.
+    XLA's own count of bytes accessed includes those that never leave the chip.
     """
     entry = {operation.name: operation for operation in computations(text)["ENTRY"]}
     in_hbm: dict[str, int] = {}
@@ -79,17 +83,51 @@ def shape_bytes(shape: str, on_chip: bool = False) -> int:
             minor_first = [int(axis) for axis in order.split(",") if axis]
             for axis, size in zip(minor_first, reversed(tile[1].split(",")), strict=False):
                 dims[axis] = -(-dims[axis] // int(size)) * int(size)
-        total += prod(dims) * width(dtype)
+        bits = re.search(r"\d+$", dtype)  # `token` and the like have none
+        total += prod(dims) * WIDTHS.get(dtype, int(bits[0]) // 8 if bits else 0)
     return total
 
 
-def elements(shape: str) -> int:
-    """How many elements the first array of a shape has."""
-    found = _SHAPE.search(shape)
-    return prod(int(size) for size in found[2].split(",") if size) if found else 0
+def collectives(text: str) -> list[int]:
+    """How many of each of `COLLECTIVES` the program has."""
+    return [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES]
 
 
-def width(dtype: str) -> int:
-    """Bytes of an element; `token` and the like have none."""
-    bits = re.search(r"\d+$", dtype)
-    return WIDTHS.get(dtype, int(bits[0]) // 8 if bits else 0)
+def cycles(kernel: Kernel, dump: Path, bytes_per_cycle: float) -> int:
+    """How many cycles a kernel of a TPU takes: good to some 20%, to compare programs by.
+
+    The largest of XLA's own estimate, the bundles that it scheduled, and the traffic of HBM: a
+    fusion has an estimate; a `reduce-window` that stands alone has none, but it has a schedule.
+    """
+    line = kernel.operation.line
+    estimate = re.search(r'"estimated_cycles":"(\d+)"', line)
+    schedules = [
+        path.read_text()
+        for path in dump.iterdir()
+        if path.name.endswith("final_bundles.txt") and "schedule" not in path.name
+        if f"-{kernel.operation.name}-" in path.name
+    ]
+    iterations = re.search(r'"iteration_bounds":\[([^\]]*)\]', line)
+    trips = prod(map(int, re.findall(r"\d+", iterations[1]))) if iterations else None
+    return max(
+        int(estimate[1]) if estimate else 0,
+        *(bundles(schedule.splitlines(), trips) for schedule in schedules),
+        round(kernel.hbm_bytes / bytes_per_cycle),
+    )
+
+
+def bundles(lines: Iterable[str], trips: int | None) -> int:
+    """Bundles of a schedule: each one is a cycle, those of a loop once for each of its trips.
+
+    Loops within it count once for each of its trips, as their own bounds are not written down. If
+    nobody knows its trips, they are the largest bound that a counter is compared with.
+    """
+    outside, inside, bound = 0, 0, 1
+    for line in lines:
+        bundle = _BUNDLE.match(line)
+        if bundle and ">" in bundle[1]:
+            inside += 1
+            bound = max(bound, *map(int, _BOUND.findall(line)), 1)
+        elif bundle:
+            outside += 1
+    return outside + inside * (trips or bound)
