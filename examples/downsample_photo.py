@@ -1,8 +1,8 @@
-"""Shrinks a photo in three ways, and shows what counting the padding does at its border.
+"""Shrinks a photo in three ways and blurs it in two, and saves a picture of the results.
 
-Every fourth pixel of a tiled roof gives stripes that are not there, and the maximum of each 4x4
-block is too bright; the average is what a smaller photo should look like. Below, a wide blur has
-a dark frame unless `count_include_pad=False`.
+Every fourth pixel of a tiled roof gives false stripes. The maximum of each 4x4 block is too bright.
+The average of each block looks like a smaller photo. A wide blur has a dark frame, unless
+`count_include_pad=False`.
 
     python examples/downsample_photo.py [--picture downsample_photo.png]
 """

@@ -1,12 +1,11 @@
-"""Shrinks a photo of which clouds hide a third, and shows what they do to the average.
+"""Averages a photo that clouds hide by a third in three ways, and measures their errors.
 
-Pixels under clouds hold no data. If they are 0 and averaged as if 0 were data, each cloud gets a
-dark rim and the whole of it turns black; if they are NaN, every window that touches a cloud is
-lost. With `where=` a window is the mean of its clear pixels, whatever the others hold, and NaN
-only if it has none. The error that is left comes from what nobody saw.
+Pixels under clouds hold no data. If they are 0, clouds turn black and have dark rims. If they are
+NaN, every window that touches a cloud is lost. With `where=~clouds`, each window is the mean of its
+clear pixels, and NaN only if it has none.
 
-The satellite image is a stand-in: an ordinary photo, under clouds made of smoothed noise. So the
-truth is known, and the three ways can be measured against it.
+The photo is an ordinary one, and the clouds are smoothed noise. So the truth is known, and the
+errors are measured against it.
 
     python examples/masked_satellite.py [--picture masked_satellite.png]
 """

@@ -1,10 +1,9 @@
-"""Trains a small PoolFormer, which mixes pixels by average pooling alone, to read digits.
+"""Trains a small PoolFormer with Flax NNX to read handwritten digits.
 
-It shows `jaxpool.nnx.AvgPool2d` and `jaxpool.nnx.AdaptiveAvgPool2d` in a network of Flax NNX: a
-transformer with a 3x3 average in place of attention (Yu et al., "MetaFormer Is Actually What You
+It shows `jaxpool.nnx.AvgPool2d` and `jaxpool.nnx.AdaptiveAvgPool2d`. A PoolFormer is a transformer
+that mixes pixels by a 3x3 average instead of attention (Yu et al., "MetaFormer Is Actually What You
 Need for Vision", 2022). The digits are the 1797 images of 8x8 pixels that come with scikit-learn.
-A quarter of them is held out: never trained on, and not used to choose a network, which is the
-last one.
+450 of them are held out, and are never trained on. Flax 0.11 or later is needed.
 
     python examples/poolformer.py [--epochs 30] [--seed 0]
 """
@@ -16,7 +15,6 @@ import jax
 import numpy as np
 import optax
 from flax import nnx
-from flax.training.train_state import TrainState
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
@@ -29,26 +27,26 @@ WIDTHS = (32, 64, 128)
 
 
 def norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """Gives a whole image, pixels and channels, mean 0 and variance 1, then scales channels."""
+    """Gives each image, over pixels and channels, mean 0 and variance 1, then scales channels."""
     return nnx.LayerNorm(width, reduction_axes=(-3, -2, -1), rngs=rngs)
 
 
 class PoolMixer(nnx.Module):
-    """What stands where a transformer has attention: each pixel sees the mean around it."""
+    """Shows each pixel the mean around it, where a transformer has attention."""
 
     def __init__(self) -> None:
-        # The padding must not count, or the mean would be darker at the border.
+        # If the padding counted, the mean would be darker at the border.
         self.pool = AvgPool2d(
             3, stride=1, padding=1, count_include_pad=False, data_format="channels_last"
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """The mean of each 3x3 neighbourhood, less the pixel, which the residual adds again."""
+        """The mean of each 3x3 neighbourhood minus the pixel, which the residual adds again."""
         return self.pool(x) - x
 
 
 class Block(nnx.Module):
-    """Mixes pixels, then channels; each part sees normalised values and adds to what was there."""
+    """Mixes pixels, then channels. Each part reads normalised values and adds to its input."""
 
     def __init__(self, width: int, rngs: nnx.Rngs) -> None:
         self.mix_pixels = nnx.Sequential(norm(width, rngs), PoolMixer())
@@ -66,7 +64,7 @@ class Block(nnx.Module):
 
 
 class PoolFormer(nnx.Module):
-    """A convolution and a block at 8x8, 4x4 and 2x2 pixels, the global average, and a head."""
+    """A convolution and a block at 8x8, 4x4 and 2x2 pixels, a global average, and a linear head."""
 
     def __init__(self, rngs: nnx.Rngs) -> None:
         layers = []
@@ -85,39 +83,33 @@ class PoolFormer(nnx.Module):
         return self.head(x.reshape(len(x), -1))
 
 
-def new_state(seed: int, steps: int) -> TrainState:
-    """An untrained network and its optimizer, the learning rate falling to 0 over `steps`."""
-    # Split into what is learned and the rest, a network is a pure function of the former.
-    rest, params = nnx.split(PoolFormer(nnx.Rngs(seed)))
-    return TrainState.create(
-        apply_fn=lambda params, images: nnx.merge(rest, params)(images),
-        params=params,
-        tx=optax.adamw(optax.cosine_decay_schedule(5e-3, steps), weight_decay=0.5),
-    )
+# --8<-- [start:step]
+def mean_loss(model: PoolFormer, images: jax.Array, labels: jax.Array) -> jax.Array:
+    """The mean cross-entropy of the logits."""
+    return optax.softmax_cross_entropy_with_integer_labels(model(images), labels).mean()
 
 
-@jax.jit
+@nnx.jit
 def train_step(
-    state: TrainState, images: jax.Array, labels: jax.Array
-) -> tuple[TrainState, jax.Array]:
-    """One step of gradient descent: the new state, and the loss before it."""
-
-    def mean_loss(params: optax.Params) -> jax.Array:
-        logits = state.apply_fn(params, images)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-    loss, gradients = jax.value_and_grad(mean_loss)(state.params)
-    return state.apply_gradients(grads=gradients), loss
+    model: PoolFormer, optimizer: nnx.Optimizer, images: jax.Array, labels: jax.Array
+) -> jax.Array:
+    """Updates the model and the optimizer in place, and returns the loss before the update."""
+    loss, gradients = nnx.value_and_grad(mean_loss)(model, images, labels)
+    optimizer.update(model, gradients)
+    return loss
 
 
-@jax.jit
-def predict(state: TrainState, images: jax.Array) -> jax.Array:
-    """The digit that the network sees in each image."""
-    return state.apply_fn(state.params, images).argmax(axis=-1)
+@nnx.jit
+def predict(model: PoolFormer, images: jax.Array) -> jax.Array:
+    """The digit that the network reads in each image."""
+    return model(images).argmax(axis=-1)
+
+
+# --8<-- [end:step]
 
 
 def batches(size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The indices of one epoch's shuffled batches; the few that do not fill one are left out."""
+    """The indices of one epoch's shuffled batches, without the last, incomplete one."""
     order = rng.permutation(size)
     for start in range(0, size - BATCH_SIZE + 1, BATCH_SIZE):
         yield order[start : start + BATCH_SIZE]
@@ -140,15 +132,16 @@ def main(arguments: Sequence[str] | None = None) -> float:
         random_state=options.seed,
     )
 
-    state = new_state(options.seed, options.epochs * (len(train_images) // BATCH_SIZE))
+    model = PoolFormer(nnx.Rngs(options.seed))
+    rate = optax.cosine_decay_schedule(5e-3, options.epochs * (len(train_images) // BATCH_SIZE))
+    optimizer = nnx.Optimizer(model, optax.adamw(rate, weight_decay=0.5), wrt=nnx.Param)
     rng = np.random.default_rng(options.seed)
     progress = tqdm(range(options.epochs), unit="epoch")
     for _ in progress:
         losses = []
         for batch in batches(len(train_images), rng):
-            state, loss = train_step(state, train_images[batch], train_labels[batch])
-            losses.append(loss)
-        accuracy = float(np.mean(np.asarray(predict(state, test_images)) == test_labels))
+            losses.append(train_step(model, optimizer, train_images[batch], train_labels[batch]))
+        accuracy = float(np.mean(np.asarray(predict(model, test_images)) == test_labels))
         progress.set_postfix(loss=f"{np.mean(losses):.4f}", accuracy=f"{accuracy:.1%}")
 
     print(f"held-out accuracy: {accuracy:.1%} ({HELD_OUT} images)")

@@ -1,8 +1,8 @@
-"""Ports timm's resnet50d to Flax, with its weights, and compares the logits with PyTorch's.
+"""Ports timm's resnet50d to Flax, with its weights, and compares its logits with PyTorch's logits.
 
-The shortcuts of this network average 2x2 pixels with `ceil_mode=True, count_include_pad=False`. So
-it takes images of odd sizes, and small ones. docs/migration/resnet50d.md explains the port step by
-step. PyTorch and timm are needed to run this script, but not to import it:
+The shortcuts of this network average 2x2 pixels with `ceil_mode=True, count_include_pad=False`, so
+it accepts images of odd sizes and small images. docs/migration/resnet50d.md explains the port step
+by step. The script needs PyTorch and timm; the network and `convert` do not:
 
     pip install torch timm
     python examples/port_resnet50d.py [--pretrained] [--sizes 224x224 225x193 32x32]
@@ -191,15 +191,18 @@ def random_state(
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
-    """Prints how far the logits are apart, and returns it for each size."""
+    """Prints the largest difference of the logits for each size, and returns the differences."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pretrained", action="store_true", help="load timm's trained weights")
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="HxW")
     parser.add_argument("--seed", type=int, default=0, help="of the images and the random weights")
     options = parser.parse_args(arguments)
 
-    import timm
-    import torch
+    try:
+        import timm
+        import torch
+    except ModuleNotFoundError as error:
+        parser.exit(1, f"{error.name} is not installed: pip install torch timm\n")
 
     theirs = timm.create_model("resnet50d", pretrained=options.pretrained).eval()
     if not options.pretrained:

@@ -1,4 +1,4 @@
-"""A tour of average pooling: five classic uses, then a gradient and a mapped batch.
+"""A tour of average pooling: windows, borders, layouts, masks, given sizes, layers, a gradient.
 
 Every pixel of most inputs holds the number of its column, 0, 1, 2, ..., so that the averages can
 be checked by eye.
@@ -9,48 +9,63 @@ be checked by eye.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 import jaxpool
 
 
 def main() -> None:
-    """Runs the tour and prints what each stop does."""
+    """Runs the tour and prints the result of each call."""
     # PyTorch's layout, (batch, channels, height, width), is the default.
     x = columns(32, 64, 224, 224)
     y = jaxpool.avg_pool2d(x, 2)
     report("Halve the image", x, y, row_starts=y[0, 0, 0, :3])
 
-    # Windows overlap when the stride is less than the kernel. The padding keeps the size.
-    x = columns(32, 128, 56, 56)
-    y = jaxpool.avg_pool2d(x, 3, stride=1, padding=1)
-    report("Smooth, size kept", x, y, corner=y[0, 0, 0, 0], interior=y[0, 0, 1, 1:4])
+    # Flax's layout, (batch, height, width, channels), needs `data_format`.
+    x = columns(8, 32, 3, 32).swapaxes(2, 3)
+    y = jaxpool.avg_pool2d(x, 2, data_format="channels_last")
+    report("Channels last", x, y, row_starts=y[0, 0, :3, 0])
 
-    # A kernel as large as the image averages all of it.
-    x = columns(32, 512, 7, 7)
-    y = jaxpool.avg_pool2d(x, 7)
+    # Windows overlap if the stride is less than the kernel. Padding keeps the size. It counts in
+    # the divisor, unless `count_include_pad=False`.
+    x = jnp.ones((16, 64, 32, 32))
+    y = jaxpool.avg_pool2d(x, 3, stride=1, padding=1)
+    report("Blur, padding counts", x, y, corner=y[0, 0, 0, 0], interior=y[0, 0, 8, 8])
+    y = jaxpool.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    report("Blur, it does not", x, y, corner=y[0, 0, 0, 0], interior=y[0, 0, 8, 8])
+
+    # With `ceil_mode` a last window may overhang the image, so that no column is left out.
+    x = columns(1, 3, 7, 7)
+    y = jaxpool.avg_pool2d(x, 2, ceil_mode=True)
+    report("Odd size, ceil_mode", x, y, row=y[0, 0, 0])
+
+    # Only the pixels where the mask is True add and count. A window without any gives NaN.
+    x = columns(1, 3, 4, 8)
+    y = jaxpool.avg_pool2d(x, 2, where=x < 5)
+    report("Masked", x, y, row=y[0, 0, 0])
+
+    # An adaptive pool is given the size of its output. Size 1 is the global average.
+    x = columns(1, 3, 20, 30)
+    y = jaxpool.adaptive_avg_pool2d(x, (7, 3))
+    report("To 7x3 pixels", x, y, row=y[0, 0, 0])
+    y = jaxpool.adaptive_avg_pool2d(x, 1)
     report("Global average", x, y, value=y[0, 0, 0, 0])
 
-    # The head of MobileNet, as a Flax Linen layer. It has no parameters, so it needs no init.
+    # A layer of Flax Linen has no parameters, so it needs no `init`.
     x = columns(16, 1280, 7, 7)
     y = jaxpool.AvgPool2d(7)(x).reshape(16, 1280)
-    report("MobileNet's head", x, y, value=y[0, 0])
+    report("Linen, MobileNet's head", x, y, value=y[0, 0])
 
-    # Padding counts in the divisor by default; without it, only real pixels do.
-    x = jnp.ones((16, 64, 32, 32))
-    y = jaxpool.AvgPool2d(2, stride=2, padding=1)(x)
-    report("Padding counted", x, y, corner=y[0, 0, 0, 0], interior=y[0, 0, 8, 8])
-    y = jaxpool.AvgPool2d(2, stride=2, padding=1, count_include_pad=False)(x)
-    report("Padding not counted", x, y, corner=y[0, 0, 0, 0], interior=y[0, 0, 8, 8])
+    # Layers of Flax NNX are in `jaxpool.nnx`.
+    x = columns(8, 32, 3, 32).swapaxes(2, 3)
+    conv = nnx.Conv(3, 16, (3, 3), rngs=nnx.Rngs(0))
+    model = nnx.Sequential(conv, nnx.relu, jaxpool.nnx.AvgPool2d(2, data_format="channels_last"))
+    report("NNX, in a Sequential", x, model(x))
 
-    # Every pixel of a 2x2 window has a quarter of the say in its average.
+    # Each pixel of a 2x2 window adds a quarter of itself to the average.
     x = columns(1, 1, 4, 4)
     gradient = jax.grad(lambda x: jaxpool.avg_pool2d(x, 2).sum())(x)
     report("Gradient of a 2x2 pool", x, gradient, row=gradient[0, 0, 0])
-
-    # Leading batch axes need no vmap, but a batch that is the last axis does.
-    x = columns(100, 3, 32, 32).transpose(1, 2, 3, 0)
-    y = jax.vmap(lambda image: jaxpool.avg_pool2d(image, 2), in_axes=-1, out_axes=-1)(x)
-    report("Batch as the last axis", x, y, row_starts=y[0, 0, :3, 0])
 
 
 def columns(*shape: int) -> jax.Array:
