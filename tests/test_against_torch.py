@@ -56,7 +56,7 @@ def test_the_calls_cover_what_they_should():
 
 @pytest.mark.parametrize(("number", "count"), [(0, 32), *slow((1, 500))])
 def test_random_calls(number, count):
-    """`python tests/soak.py --against torch` runs more of them."""
+    """`python tests/helpers/soak.py --against torch` runs more of them."""
     pytest.importorskip("torch")
     assert_agrees_with_torch(raw_calls(number, count))
 

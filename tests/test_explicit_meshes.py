@@ -14,7 +14,7 @@ from cases import slow, soak
 from processes import run_python
 
 ROOT = Path(__file__).parent.parent
-PROGRAM = ROOT / "tests" / "on_meshes.py"
+PROGRAM = ROOT / "tests" / "helpers" / "on_meshes.py"
 pytestmark = pytest.mark.skipif(
     not hasattr(jax.sharding, "auto_axes"), reason="older JAX has other explicit meshes"
 )

@@ -1,12 +1,14 @@
 """Windows, steps and gaps of up to 2^31 cost no more than the input and the output do."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from agreement import compiled, value_and_gradient
-from cases import pooling, slow
+from agreement import assert_agree, compiled, value_and_gradient
+from cases import Call, pooling, slow
 from oracle import Config
 
 import jaxpool
@@ -75,6 +77,25 @@ def check(configs):
         np.testing.assert_allclose(pooled, oracle.pool(x, config), rtol=1e-6, err_msg=message)
         expected = oracle.transpose(ct, config)
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6, err_msg=message)
+
+
+def short_axes():
+    """Axes of one pixel and of a few, with windows, steps and gaps as long as they may be."""
+    for size, kernel, dilation in itertools.product((1, 2, 5), (1, 2, 7), (1, 3, 11)):
+        extent = (kernel - 1) * dilation + 1
+        pad = min(extent - 1, 40)
+        for stride in (1, size + 1, 60):
+            rest = {"count_include_pad": False, "dilation": (dilation,)}
+            yield Config((size,), (kernel,), (stride,), "SAME", **rest)
+            for padding in ((pad, pad), (pad, 0), (0, pad)):
+                if size + sum(padding) >= extent:
+                    yield Config((size,), (kernel,), (stride,), (padding,), **rest)
+
+
+def test_windows_steps_and_gaps_beyond_the_input():
+    drawn = list(short_axes())
+    assert len(drawn) > 150
+    assert_agree([Call(config) for config in drawn], derivatives=False)
 
 
 @pytest.mark.parametrize("include", [False, True])

@@ -1,7 +1,5 @@
 """jax2onnx converts pools to operators of ONNX, and ONNX Runtime gives jaxpool's numbers."""
 
-import subprocess
-import sys
 from functools import partial
 
 import flax.nnx
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from cases import normal, pooling, slow
 from configs import random_calls
+from processes import run_python
 
 import jaxpool
 from jaxpool import (
@@ -284,10 +283,14 @@ NEEDS_SIZES = {"all", "a row", "ceil_mode, larger than the input"} | IMPOSSIBLE
 
 
 @pytest.mark.parametrize("name", sorted(FIXED.keys() - NEEDS_SIZES))
-@pytest.mark.parametrize("sizes", [(5, 3, 14, 14), (1, 3, 17, 12)])
-def test_symbolic_sizes(name, sizes):
+def test_symbolic_sizes(name):
     arguments, operators = FIXED[name]
-    assert_converts(partial(avg_pool2d, **arguments), ANY_SIZE, operators, sizes=sizes)
+    pool = partial(avg_pool2d, **arguments)
+    model, found = convert(pool, ANY_SIZE)
+    assert found == operators.split()
+    for sizes in (5, 3, 14, 14), (1, 3, 17, 12):
+        x = normal(sizes)
+        assert_equal(run(model, x), pool(x))
 
 
 @pytest.mark.parametrize("name", sorted(IMPOSSIBLE))
@@ -380,7 +383,7 @@ def test_the_same_pool_is_called_and_converted(name, is_converted_first):
         assert_equal(run(model, x), values)
 
 
-@pytest.mark.parametrize("number", [0, *slow(1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("number", [0, *slow(1, 2)])
 def test_random_calls(number):
     for call in random_calls(number, 60):
         x = normal(call.config.shape(call.batch), seed=call.seed)
@@ -399,22 +402,27 @@ def test_random_calls(number):
             raise
 
 
-def test_without_the_plugin(monkeypatch):
-    registry = sys.modules["jax2onnx.plugins.plugin_system"].PLUGIN_REGISTRY
-    monkeypatch.delitem(registry, "avg_pool")
-    with pytest.raises(NotImplementedError, match="No plugins registered for primitive 'avg_pool'"):
-        convert(partial(avg_pool2d, kernel=2), IMAGES)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("first", ["jax2onnx", "jaxpool"])
-def test_either_is_imported_first(first):
-    program = f"""
-import sys, {first}, jaxpool
-assert "{first}" == "jax2onnx" or "jax2onnx" not in sys.modules
-import jaxpool.jax2onnx, importlib, jax2onnx
+def test_jax2onnx_asks_for_the_plugin():
+    """In another process, where jax2onnx is imported first. Importing the plugin twice is right."""
+    program = """
+import importlib, jax2onnx, jaxpool
+
+def last_operator():
+    model = jax2onnx.to_onnx(lambda x: jaxpool.avg_pool2d(x, 2), [(1, 1, 4, 4)])
+    return model.graph.node[-1].op_type
+
+try:
+    last_operator()
+except NotImplementedError as error:
+    print(error)
+with jaxpool.portable():
+    print(last_operator())
+import jaxpool.jax2onnx
+print(last_operator())
 importlib.reload(jaxpool.jax2onnx)
-model = jax2onnx.to_onnx(lambda x: jaxpool.avg_pool2d(x, 2), [(1, 1, 4, 4)])
-assert [node.op_type for node in model.graph.node] == ["AveragePool"]
+print(last_operator())
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    error, *operators = run_python("-c", program).splitlines()
+    assert "No plugins registered for primitive 'avg_pool'" in error
+    assert operators == ["Div", "AveragePool", "AveragePool"]

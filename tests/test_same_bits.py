@@ -33,7 +33,7 @@ def test_values(config):
 
 @pytest.mark.parametrize("config", slow_but(CASES[1::4], "same_lower"))
 def test_values_under_a_mask(config):
-    """Which is an argument: with a constant one XLA may add in another way."""
+    """An argument of the program, or a constant in it."""
     x = normal(config.shape())
     where = np.random.default_rng(0).random(x.shape) < 0.9
 
@@ -43,6 +43,19 @@ def test_values_under_a_mask(config):
     expected = f(x, where)
     assert_same_bits(jax.jit(f)(x, where), expected)
     assert_same_bits(jax.jit(jax.vmap(f))(x, where), expected)
+    assert_same_bits(jax.jit(lambda x: f(x, where))(x), expected)
+
+
+@pytest.mark.parametrize("kernel", [3, 9, 56])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_constant_mask_gives_the_bits_of_an_argument(kernel, dtype):
+    x = jnp.asarray(np.random.default_rng(0).random((3, 4, 56, 56)), dtype)
+    mask = np.random.default_rng(1).random((56, 56)) < 0.8
+
+    def pool(x, where):
+        return jaxpool.avg_pool2d(x, kernel, 1, kernel // 2 if kernel < 56 else 0, where=where)
+
+    assert_same_bits(jax.jit(lambda x: pool(x, mask))(x), jax.jit(pool)(x, mask))
 
 
 @pytest.mark.parametrize("count_include_pad", [True, False])

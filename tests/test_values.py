@@ -47,7 +47,7 @@ def test_full_cross_of_options(calls):
 
 @pytest.mark.parametrize(("number", "count"), [(0, 128), *slow((1, 250), (2, 250))])
 def test_random_calls(number, count):
-    """`python tests/soak.py` runs more of them."""
+    """`python tests/helpers/soak.py` runs more of them."""
     assert_agree(random_calls(number, count))
 
 

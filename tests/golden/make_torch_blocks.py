@@ -1,16 +1,47 @@
-"""Writes torch_blocks.npz: what PyTorch gives for its blocks in docs/migration/pytorch.md.
+"""Writes torch_blocks.npz: PyTorch's numbers for blocks that docs/migration/resnet50d.md ports.
 
 pip install torch numpy && python tests/golden/make_torch_blocks.py
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 import torch
 
-PAGE = Path(__file__).parents[2] / "docs" / "migration" / "pytorch.md"
-BLOCKS = {"PoolBranch": (5, 7), "Shortcut": (5, 7), "PoolMixer": (5,)}
+
+class PoolBranch(torch.nn.Module):
+    def __init__(self, channels, features):
+        super().__init__()
+        self.pool = torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        self.conv = torch.nn.Conv2d(channels, features, 1, bias=False)
+        self.bn = torch.nn.BatchNorm2d(features, eps=1e-3)
+
+    def forward(self, x):
+        return torch.relu(self.bn(self.conv(self.pool(x))))
+
+
+class Shortcut(torch.nn.Sequential):
+    def __init__(self, channels, features):
+        super().__init__(
+            torch.nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False),
+            torch.nn.Conv2d(channels, features, 1, bias=False),
+            torch.nn.BatchNorm2d(features),
+        )
+
+
+class PoolMixer(torch.nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.norm1 = torch.nn.GroupNorm(1, channels)
+        self.pool = torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        self.layer_scale_1 = torch.nn.Parameter(torch.full((channels,), 1e-5))
+
+    def forward(self, x):
+        y = self.norm1(x)
+        return x + self.layer_scale_1[:, None, None] * (self.pool(y) - y)
+
+
+BLOCKS = {PoolBranch: (5, 7), Shortcut: (5, 7), PoolMixer: (5,)}
 
 
 def randomize(module):
@@ -29,14 +60,10 @@ def arrays(module):
 
 def main():
     """Runs every block, value and gradient, then a step of training, and saves all of it."""
-    python = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (definitions,) = [block for block in python if "(torch.nn.Module)" in block]
-    names = {}
-    exec(definitions, names)
     torch.manual_seed(0)
     saved = {"torch": np.array(torch.__version__)}
-    for name, arguments in BLOCKS.items():
-        module = names[f"Torch{name}"](*arguments)
+    for block, arguments in BLOCKS.items():
+        name, module = block.__name__, block(*arguments)
         randomize(module)
         # Odd sizes, for windows that overhang; small numbers, for a wrong epsilon to show.
         x = (0.1 * torch.randn(2, 5, 7, 5)).requires_grad_()

@@ -6,9 +6,12 @@ from itertools import product
 import oracle
 import pytest
 from cases import slow
-from pages import PAGES, hooks
+from pages import PAGES, ROOT
 
-DRAWINGS = hooks.DRAWING.findall(PAGES["docs/windows.md"])
+from docs.figures.windows import DRAWINGS, Windows, figures
+
+FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGES["docs/windows.md"], re.DOTALL | re.MULTILINE)
+DRAWN = [fence for fence in FENCES if fence[0] in DRAWINGS]
 
 
 def assert_drawn(drawn, taps, divisors):
@@ -20,18 +23,15 @@ def assert_drawn(drawn, taps, divisors):
         assert roles.count({"tap", "counted"}) == (divisor or 0)
 
 
-@pytest.mark.parametrize("padding", [1, *slow(0, [(2, 0)], "SAME", "SAME_LOWER")])
+@pytest.mark.parametrize("padding", [1, *slow(0, ((2, 0),), "SAME", "SAME_LOWER")])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_what_is_drawn_of_a_window(padding, ceil_mode):
-    pads = ((padding, padding),) if isinstance(padding, int) else padding
-    pads = pads if isinstance(pads, str) else tuple(pads)
+    axis = (padding, padding) if isinstance(padding, int) else padding
+    pads = axis if isinstance(axis, str) else (axis,)
     for stride, dilation, count in product((1, 2, 4), (1, 2), (False, True)):
         given = {"stride": stride, "dilation": dilation, "ceil_mode": ceil_mode}
-        drawn = hooks.windows.Windows.of(
-            7, kernel=3, padding=padding, count_include_pad=count, **given
-        )
+        drawn = Windows.of(7, kernel=3, padding=pads, count_include_pad=count, **given)
         config = oracle.Config((7,), (3,), (stride,), pads, count, ceil_mode, dilation=(dilation,))
-        axis = pads if isinstance(pads, str) else pads[0]
         taps = oracle.axis_windows(7, 3, stride, dilation, axis, ceil_mode)
         assert_drawn(drawn, taps, [divisor for *_, divisor in oracle.windows(config)[1]])
 
@@ -39,26 +39,26 @@ def test_what_is_drawn_of_a_window(padding, ceil_mode):
 @pytest.mark.parametrize(("size", "outputs"), [(8, 4), (7, 3), (3, 5), (5, 1)])
 def test_what_is_drawn_of_bins(size, outputs):
     taps = oracle.bins(size, outputs)
-    drawn = hooks.windows.Windows.of(size, output_size=outputs)
-    assert_drawn(drawn, taps, list(map(len, taps)))
+    assert_drawn(Windows.of(size, output_size=outputs), taps, list(map(len, taps)))
 
 
 def test_what_is_drawn_of_nothing():
     arguments = {"kernel": 2, "dilation": 3, "padding": 1, "count_include_pad": False}
-    assert_drawn(hooks.windows.Windows.of(2, **arguments), [[-1, 2]], [None])
+    assert_drawn(Windows.of(2, **arguments), [[-1, 2]], [None])
 
 
-@pytest.mark.parametrize(("kind", "source"), DRAWINGS)
+@pytest.mark.parametrize(("kind", "source"), DRAWN)
 def test_drawings_have_words_and_fit_a_phone(kind, source):
-    drawn = hooks.windows.figures(kind, source)
+    drawn = figures(source, kind)
     drawings = re.findall(r'<svg [^>]*viewBox="-1 -1 (\d+) \d+"[^>]* aria-label="([^"]+)"', drawn)
     assert len(source.splitlines()) == drawn.count("<figcaption>")
-    assert len(drawings) == drawn.count("<svg")
+    assert len(drawings) == drawn.count("<svg") > 0
     for width, described in drawings:
         assert len(described) > 30
         assert int(width) < 344  # pixels, so that a phone shows it at the scale of the others
     assert "nan" not in drawn
 
 
-def test_every_kind_of_drawing_is_used():
-    assert {kind for kind, _ in DRAWINGS} == set(hooks.windows.DRAWINGS)
+def test_the_site_draws_every_kind():
+    fences = re.findall(r"- name: (\w+)\n +class", (ROOT / "mkdocs.yml").read_text())
+    assert {kind for kind, _ in DRAWN} == {*fences} == {*DRAWINGS}

@@ -2,8 +2,8 @@
 
 import re
 from functools import partial
-from importlib.util import find_spec
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,53 +20,48 @@ PEERS = {  # of each, the page with its table of calls, and how these import it
     "keras": ("keras-tensorflow", "import keras"),
     "tensorflow": ("keras-tensorflow", "import tensorflow as tf"),  # it is in no extra
 }
-IMPORTS = """
-import jax, jax.numpy as jnp, numpy as np
-steps = np.arange(8) < np.array([[5], [3]])
-"""
-
+PYTORCH = PAGES["docs/migration/pytorch.md"]
 CALLS = r"^\| `((?:nn|F|torch)\..*)` \| (?:`(.*)` )?\| `(.*)` \|$"  # theirs, layer, function
 FIRST, OTHERS = (
     {theirs: ours for theirs, *ours in re.findall(CALLS, section, re.MULTILINE)}
-    for section in PAGES["docs/migration/pytorch.md"].split("\n### Channels last\n")
+    for section in PYTORCH.split("\n### Channels last\n")
 )
-LAST = FIRST | OTHERS
 POOLS = {name: getattr(jaxpool, name) for name in jaxpool.__all__ if "avg" in name.lower()}
 POOLS_LAST = {name: partial(pool, data_format="channels_last") for name, pool in POOLS.items()}
-SHAPES = {"1": (2, 3, 13), "2": (2, 3, 8, 9), "3": (2, 3, 4, 5, 6)}
+
+
+def rows(page, header):
+    """Those of the table of two columns that begins with `header`."""
+    table = rf"^\| {header}.*\|\n\|---\|---\|\n((?:\|.*\n)+)"
+    (found,) = re.findall(table, page, re.MULTILINE | re.IGNORECASE)
+    return found.splitlines()
+
+
+def random(*shape):
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
 @pytest.mark.parametrize("peer", ["flax", *slow("equinox", "haiku", "keras", "tensorflow")])
 def test_rows_agree(peer, monkeypatch):
     """The two calls in each row of the table that the peer's name heads."""
-    if not find_spec(peer):
-        pytest.skip(f"{peer} is not installed")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
+    pytest.importorskip(peer)
     page, imports = PEERS[peer]
-    header = rf"^\| {peer}, `x` of shape .*\| jaxpool \|\n"
-    text = PAGES[f"docs/migration/{page}.md"]
-    (table,) = re.findall(header + r"\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE | re.I)
-    names = dict(POOLS if peer == "equinox" else POOLS_LAST)
-    exec(f"{IMPORTS}{imports}", names)
-    for row in table.splitlines():
+    names = POOLS if peer == "equinox" else POOLS_LAST
+    names = names | {"jax": jax, "jnp": jnp, "np": np, "steps": np.arange(8) < [[5], [3]]}
+    exec(imports, names)
+    for row in rows(PAGES[f"docs/migration/{page}.md"], f"{peer}, `x` of shape"):
         theirs, ours = re.fullmatch(r"\| `([^`]+)`[^|]*\| `([^`]+)` \|", row).groups()
-        names["x"] = example(theirs, ours)
+        spatial = (8, 6, 10)[: int(re.search(r"pool(\d)d", ours)[1])]
+        channels_first = re.search("eqx|NCHW|channels_first|channel_axis=1", theirs)
+        shape = (4, *spatial) if channels_first else (*spatial, 4)
+        names["x"] = random(*shape) if peer == "equinox" else random(2, *shape)
         expected, got = (np.asarray(eval(call, names)) for call in (theirs, ours))
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6, err_msg=theirs)
 
 
-def example(theirs, ours):
-    """An input of the layout that the peer's call is for."""
-    axes = int(re.search(r"pool(\d)d", ours)[1])
-    channels_first = re.search("eqx|NCHW|channels_first|channel_axis=1", theirs)
-    spatial = (8, 6, 10)[:axes]
-    shape = (4, *spatial) if channels_first else (*spatial, 4)
-    batch = () if "eqx" in theirs else (2,)
-    return np.random.default_rng(0).standard_normal((*batch, *shape), np.float32)
-
-
 def test_the_tables_of_pytorch_were_read():
-    assert len(FIRST) == 15
+    assert len(FIRST) == 8
     assert len(OTHERS) == 2
     assert OTHERS.keys() < FIRST.keys()
 
@@ -75,16 +70,15 @@ def test_the_tables_of_pytorch_were_read():
 @pytest.mark.parametrize("last", [False, True], ids=["channels_first", "channels_last"])
 def test_a_row_of_pytorch(theirs, last):
     torch = pytest.importorskip("torch")
-    layer, function = (LAST if last else FIRST)[theirs]
+    layer, function = (FIRST | OTHERS if last else FIRST)[theirs]
     (ndim,) = set(re.findall(r"(\d)d", function)) or {"2"}
-    x = np.random.default_rng(0).standard_normal(SHAPES[ndim], np.float32)
+    x = random(2, 3, *{"1": (13,), "2": (8, 9), "3": (4, 5, 6)}[ndim])
     names = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional, "x": torch.tensor(x)}
     expected = eval(theirs, names)
     expected = expected(names["x"]) if callable(expected) else expected
     x = jnp.moveaxis(x, 1, -1) if last else jnp.asarray(x)
     names = (POOLS_LAST if last else POOLS) | {"x": x}
-    results = [eval(function, names)] + ([eval(layer, names)(x)] if layer else [])
-    for result in results:
+    for result in [eval(function, names)] + ([eval(layer, names)(x)] if layer else []):
         first = jnp.moveaxis(result, -1, 1) if last and result.ndim > 2 else result
         np.testing.assert_allclose(first, expected, rtol=1e-5, atol=1e-5)
 
@@ -94,8 +88,6 @@ def test_a_row_of_pytorch(theirs, last):
 )
 def test_the_page_lists_what_is_refused(peer, table):
     """The calls that PyTorch or jaxpool alone refuses, as the soak counts them."""
-    page = PAGES["docs/migration/pytorch.md"]
-    (rows,) = re.findall(
-        rf"^\| {peer} refuses \|.*\n\|---\|---\|\n((?:\|.*\n)+)", page, re.MULTILINE
-    )
-    assert [row.split(" | ")[0].removeprefix("| ") for row in rows.splitlines()] == [*table]
+    found = rows(PYTORCH, f"{peer} refuses")
+    refused = "; ".join(row.split(" | ")[0].removeprefix("| ") for row in found)
+    assert refused.split("; ") == [*table]

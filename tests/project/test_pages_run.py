@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from cases import slow
-from pages import FOLDER, PAGES, README, assembled, failure_of, python_in
+from pages import FOLDER, PAGES, assembled, assert_blocks_run, failure_of, python_in
 from processes import run_python
 
 import jaxpool
@@ -29,33 +29,12 @@ MIGRATION = {  # of each page, the packages that it is about
     "docs/migration/pytorch.md": ["torch"],
 }
 QUICK = ["docs/migration/onnx.md", "docs/migration/pytorch.md"]
-EXAMPLES = "docs/examples.md"  # whose Python test_examples_run.py runs
 SHARDED = "docs/scaling.md"
 DEPLOY = "docs/deploy.md"
-TARGETS = {  # of its sections by the first word, the packages that they are about
-    "LiteRT": ["tensorflow", "ai_edge_litert"],
-    "SavedModel": ["tensorflow"],
-    "ONNX": ["jax2onnx", "onnxruntime", "openvino"],
-    "Core": ["coremltools", "stablehlo_coreml"],
-    "IREE": ["iree"],
-    "jax": [],
-}
-old_jax = jax.__version_info__ < (0, 10)
-
-
-def begins_the_readme(name):
-    """Whether the README begins with the page's Python, or the page has none."""
-    blocks = python_in(assembled(name))
-    return blocks == python_in(README)[: len(blocks)]
-
-
-DOCS = [
-    name
-    for name in PAGES
-    if name.startswith("docs/")
-    and name not in [*MIGRATION, EXAMPLES, SHARDED, DEPLOY]
-    and not begins_the_readme(name)
-]
+# The Python of docs/examples.md is run by test_examples_run.py.
+OTHERS = sorted(PAGES.keys() - {*MIGRATION, SHARDED, DEPLOY, "docs/examples.md"})
+OTHERS = [name for name in OTHERS if python_in(assembled(name))]
+OLD_JAX = jax.__version_info__ < (0, 10)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +42,8 @@ def run():
     """Runs pages in one new interpreter: importing and compiling take most of the time."""
     with ProcessPoolExecutor(1, get_context("spawn")) as executor:
 
-        def run_page(text):
-            failure = executor.submit(failure_of, text).result()
+        def run_page(name):
+            failure = executor.submit(failure_of, assembled(name)).result()
             assert not failure, failure
 
         yield run_page
@@ -80,9 +59,19 @@ def test_docstrings(name):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("name", DOCS)
+@pytest.mark.parametrize("name", OTHERS)
 def test_a_page(run, name):
-    run(assembled(name))
+    run(name)
+
+
+@pytest.mark.parametrize("name", [*QUICK, *slow(*sorted(MIGRATION.keys() - {*QUICK}))])
+def test_a_migration_page(run, name):
+    """In old JAX, pages on other JAX libraries would print other numbers: XLA rounded otherwise."""
+    if OLD_JAX and name not in QUICK:
+        pytest.skip("its numbers are others in old JAX")
+    if not all(map(find_spec, MIGRATION[name])):
+        pytest.skip(f"not all of {MIGRATION[name]} are installed")
+    run(name)
 
 
 def test_the_page_on_sharding():
@@ -92,41 +81,17 @@ def test_the_page_on_sharding():
     run_python("-c", code, cwd=FOLDER, env=environment)
 
 
-@pytest.mark.parametrize("target", ["jax", *slow(*sorted(TARGETS.keys() - {"jax"}))])
-def test_a_section_on_deployment(tmp_path, target):
-    """With the page's beginning, in an interpreter of its own, because converters patch JAX."""
-    for package in TARGETS[target]:
-        if not find_spec(package):
-            pytest.skip(f"{package} is not installed")
-    beginning, *sections = assembled(DEPLOY).split("\n## ")
-    by_target = {re.match(r"\w+", text)[0]: text for text in sections if python_in(text)}
-    assert by_target.keys() == TARGETS.keys()
-    code = "import os, sys, pages; os.chdir(sys.argv[1]); pages.assert_blocks_run(sys.stdin.read())"
-    run_python("-c", code, tmp_path, cwd=FOLDER, input=beginning + by_target[target])
+def test_the_page_on_deployment(tmp_path, monkeypatch):
+    """In this process, which may have imported TensorFlow. Without it only `jax.export` is run."""
+    page = assembled(DEPLOY)
+    if not find_spec("tensorflow"):
+        beginning, *_ = page.split("\n## ")
+        page = beginning + page[page.index("\n## jax.export\n") :]
+    monkeypatch.chdir(tmp_path)
+    assert_blocks_run(page)
 
 
-def test_the_readme(run):
-    run(README)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [*QUICK, *slow(*sorted(MIGRATION.keys() - {*QUICK}))],
-)
-def test_a_migration_page(run, name):
-    """In old JAX the pages on other JAX libraries would print other numbers.
-
-    XLA rounded the ends of Keras's bins otherwise.
-    """
-    if old_jax and name not in QUICK:
-        pytest.skip("its numbers are others in old JAX")
-    for package in MIGRATION[name]:
-        if not find_spec(package):
-            pytest.skip(f"{package} is not installed")
-    run(assembled(name))
-
-
-@pytest.mark.parametrize("name", ["README.md", *DOCS, *MIGRATION])
+@pytest.mark.parametrize("name", [*OTHERS, *MIGRATION])
 def test_a_page_needs_no_other_before_it(name):
     """Pages that share an interpreter would not show it if one used what another imported."""
     code = "\n".join(python_in(assembled(name)))

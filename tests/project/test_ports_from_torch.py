@@ -1,19 +1,24 @@
-"""The blocks that docs/migration/pytorch.md ports to Flax give PyTorch's numbers.
+"""The blocks that the migration pages port to Flax Linen and NNX give PyTorch's numbers.
 
-Its numbers are those of golden/make_torch_blocks.py, so that no test needs PyTorch.
+golden/make_torch_blocks.py wrote them down, so that no test needs PyTorch.
 """
+
+import re
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import FOLDER, PAGES, python_in
-
-PAGE = PAGES["docs/migration/pytorch.md"]
+from flax import nnx
+from pages import FOLDER, assembled, python_in
 
 GOLDEN = np.load(FOLDER.parent / "golden" / "torch_blocks.npz")
-BLOCKS = {"PoolBranch": {"features": 7}, "Shortcut": {"features": 7}, "PoolMixer": {}}
+BLOCKS = {
+    "PoolBranch": {"features": 7},
+    "Shortcut": {"features": 7, "stride": 2},
+    "PoolMixer": {},
+}
 
 
 def golden(prefix):
@@ -21,12 +26,12 @@ def golden(prefix):
     return {name.removeprefix(prefix): GOLDEN[name] for name in GOLDEN if name.startswith(prefix)}
 
 
-def ported():
-    """What the page defines for Flax, in the one piece of code that does, without PyTorch."""
-    (definitions,) = [code for code in python_in(PAGE) if "import flax.linen" in code]
-    assert "torch." not in definitions
+def ported(page="resnet50d"):
+    """The functions and modules that the page defines."""
     names = {}
-    exec(compile(definitions, "page", "exec"), names)
+    for code in python_in(assembled(f"docs/migration/{page}.md")):
+        if re.search(r"^(import|from|def|class) ", code, re.MULTILINE):
+            exec(compile(code, page, "exec"), names)
     return names
 
 
@@ -49,10 +54,12 @@ def test_values_and_gradients(name):
     names = ported()
     block, convert = names[name](**BLOCKS[name]), names["convert"]
     variables = convert(golden(f"{name}/before/"))
-    initial = jax.eval_shape(block.init, jax.random.key(0), channels_last(GOLDEN[f"{name}/x"]))
+    x = channels_last(GOLDEN[f"{name}/x"])
+    initial = jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False))
     assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, initial)
     y, pullback = jax.vjp(
-        lambda x: channels_first(block.apply(variables, channels_last(x))), GOLDEN[f"{name}/x"]
+        lambda x: channels_first(block.apply(variables, channels_last(x), train=False)),
+        GOLDEN[f"{name}/x"],
     )
     assert_close(y, GOLDEN[f"{name}/y"])
     assert_close(pullback(GOLDEN[f"{name}/cotangent"])[0], GOLDEN[f"{name}/gradient"])
@@ -71,6 +78,18 @@ def test_a_step_of_training(name):
     (old,), (theirs,), (ours,) = (v["batch_stats"].values() for v in (before, after, updated))
     assert_close(ours["mean"], theirs["mean"])
     assert_close((ours["var"] - 0.9 * old["var"]) * n / (n - 1), theirs["var"] - 0.9 * old["var"])
+
+
+def test_values_and_a_step_of_training_in_nnx():
+    names = ported("nnx")
+    block, convert = names["shortcut"](5, 7, nnx.Rngs(0)), names["convert"]
+    nnx.update(block, convert(golden("Shortcut/before/")))
+    x = channels_last(GOLDEN["Shortcut/x"])
+    block.eval()
+    assert_close(channels_first(block(x)), GOLDEN["Shortcut/y"])
+    block.train()
+    assert_close(channels_first(block(x)), GOLDEN["Shortcut/trained"])
+    assert_close(block.layers[2].mean, golden("Shortcut/after/")["2.running_mean"])
 
 
 @pytest.mark.parametrize("ndim", range(4))

@@ -1,15 +1,12 @@
 """The pages as a reader sees them, and how the Python on them is run."""
 
 import re
-import sys
 import textwrap
 import traceback
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
-import hooks  # noqa: E402, F401
 
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text()
@@ -44,7 +41,7 @@ def python_in(text):
 
 
 def assert_blocks_run(text):
-    """One after the other in one namespace; a comment behind a line says what it prints."""
+    """One after the other in one namespace; comments behind a line or below say what it prints."""
     blocks = python_in(text)
     assert blocks
     names = {}
@@ -52,7 +49,8 @@ def assert_blocks_run(text):
         printed = []
         names["print"] = lambda *values, printed=printed: printed.append(" ".join(map(str, values)))
         exec(compile(block, "block", "exec"), names)
-        promised = re.findall(r"^ *print\(.*\)  # (.*)$", block, re.MULTILINE)
+        comments = re.findall(r"^ *print\(.*?\)((?:(?:  |\n *)# .*)+)$", block, re.MULTILINE)
+        promised = [line for lines in comments for line in re.findall("# (.*)", lines)]
         assert printed == promised, f"{printed} is printed, and not {promised}"
 
 
@@ -66,7 +64,7 @@ def failure_of(text):
 
 
 def assert_is_chart(path):
-    """A picture of vectors and text, of nothing but black, white and greys, and not large."""
+    """A picture of vectors and text that is not large, on nothing, so that it can be inverted."""
     text = path.read_text()
     assert len(text) < 100_000
     assert "<svg" in text
@@ -74,5 +72,4 @@ def assert_is_chart(path):
     assert "sans-serif" in text
     assert "<image" not in text
     assert "<dc:date>" not in text
-    colours = set(re.findall(r"#([0-9a-f]{6})\b", text))
-    assert all(c[:2] == c[2:4] == c[4:] for c in colours), colours
+    assert re.search(r'id="patch_1">\s*<path d="[^"]*" style="fill: none', text)

@@ -1,6 +1,6 @@
 """Random whole calls by the thousand, and every dtype, compiled for a TPU v5e or an H100.
 
-    python tests/compile_for.py {tpu,gpu} [--configurations 1000] [--seed N]
+    python tests/helpers/compile_for.py {tpu,gpu} [--configurations 1000] [--seed N]
 
 The machine needs neither: `benchmarks/chips.py` says what to install. A call is its value, tangent,
 gradient and transposed gradient. Each that fails is named, with the first line of its error. A

@@ -2,7 +2,7 @@
 
 Two thousand are part of the tests; this runs any number of them:
 
-    python tests/soak.py [--against torch] [--configurations 100000] [--seed N] [--processes 2]
+    python tests/helpers/soak.py [--against torch] [--configurations N] [--seed N] [--processes 2]
 
 Against PyTorch, if it is installed, it compares as well which calls are refused, and counts how
 often each difference that docs/migration/pytorch.md lists was the reason.
@@ -72,7 +72,7 @@ def main(arguments=None):
                 workers.shutdown(cancel_futures=True)
                 print(error, file=sys.stderr)
                 again = f"--against {options.against} --seed {options.seed} --chunk {waiting[done]}"
-                print(f"again: python tests/soak.py {again}", file=sys.stderr)
+                print(f"again: python tests/helpers/soak.py {again}", file=sys.stderr)
                 return 1
             differences += done.result()
             bar.update(CHUNK)

@@ -1,7 +1,7 @@
 """Pools of arrays sharded over meshes of 8 devices, against one device.
 
-Run with 8 devices, as `python tests/on_meshes.py KIND FIRST COUNT`. Prints a JSON list of failures,
-each a case and what is wrong with it.
+Run with 8 devices, as `python tests/helpers/on_meshes.py KIND FIRST COUNT`. Prints a JSON list of
+failures, each a case and what is wrong with it.
 """
 
 import json
