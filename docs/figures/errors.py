@@ -10,6 +10,7 @@ out.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,8 +38,11 @@ STYLE = {
     "font.sans-serif": ["DejaVu Sans"],  # which every matplotlib has; then any without serifs
     "font.size": 11,
 }
-# A photo is not inverted for dark pages: its words are legible on white and on black.
-PHOTO = {"figure.facecolor": "none", "text.color": "0.5", "font.size": 11}
+# One colour for each library, told apart by people who do not tell red from green. A dark page
+# inverts them and turns their hues back.
+COLOURS = {"jaxpool": "#00695c", "Flax": "#c2410c", "lax": "#6d4c9f", "PyTorch": "#1d5fa8"}
+# A photo is not inverted for dark pages: its words are on white there, too.
+PHOTO = {"figure.facecolor": "white", "text.color": "0.2", "font.size": 11}
 CREDIT = "Photo: danielbuechele, CC BY 2.0; cropped\nflickr.com/photos/danielbuechele/6061409035"
 
 
@@ -81,12 +85,18 @@ class Library(NamedTuple):
 # Two and two of them give the same numbers, so a small marker lies in a large one.
 HOLLOW = {"markerfacecolor": "none", "markersize": 11, "linestyle": "none"}
 LIBRARIES = (
-    Library("flax.linen.avg_pool", flax, {"color": "black", "marker": "s", **HOLLOW}),
-    Library("lax.reduce_window", reduce_window, {"color": "0.45", "marker": "D", "linestyle": ":"}),
-    Library("PyTorch", torch, {"color": "0.45", "marker": "^", **HOLLOW, "markersize": 13}),
-    Library("jaxpool", jaxpool_, {"color": "black", "marker": "o", "linestyle": "-"}),
+    Library("flax.linen.avg_pool", flax, {"color": COLOURS["Flax"], "marker": "s", **HOLLOW}),
+    Library(
+        "lax.reduce_window",
+        reduce_window,
+        {"color": COLOURS["lax"], "marker": "D", "linestyle": ":"},
+    ),
+    Library(
+        "PyTorch", torch, {"color": COLOURS["PyTorch"], "marker": "^", **HOLLOW, "markersize": 13}
+    ),
+    Library("jaxpool", jaxpool_, {"color": COLOURS["jaxpool"], "marker": "o", "linestyle": "-"}),
 )
-SLIDING = {"color": "0.45", "linestyle": "--"}
+SLIDING = {"color": COLOURS["lax"], "linestyle": "--"}
 
 
 def measure(library: Library, dtype: str, kernel: int, sliding: bool = False) -> float:
@@ -172,16 +182,36 @@ def draw(single: dict[str, Any], sliding: dict[str, Any], path: Path) -> None:
         figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
 
 
+def save(errors: dict[str, dict[str, dict[tuple[str, int], float]]], path: Path) -> None:
+    """Writes the errors as a table of benchmarks/results, by whether the windows slide."""
+    import pandas as pd
+
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from benchmarks.tables import Table, versions
+
+    records = [
+        {"peer": peer, "dtype": dtype, "kernel": kernel, "sliding": sliding, "error": error}
+        for sliding, by_peer in errors.items()
+        for peer, found in by_peer.items()
+        for (dtype, kernel), error in found.items()
+    ]
+    packages = ("jax", "flax", "torch")
+    Table("a CPU with AVX-512", versions(packages), pd.DataFrame(records)).save(path)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the tables, and draws the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--picture", type=Path, default=Path("docs/images/errors.svg"))
     parser.add_argument("--kernels", type=int, nargs="+", default=KERNELS, metavar="K")
+    parser.add_argument("--save", type=Path, help="such as benchmarks/results/errors.csv")
     options = parser.parse_args(arguments)
     single, sliding = (measure_all(options.kernels, slides) for slides in (False, True))
     print(table("Mean relative error, global pools", single))
     print(table("Mean relative error, stride-1 windows", sliding))
     draw(single, sliding, options.picture)
+    if options.save:
+        save({"no": single, "yes": sliding}, options.save)
     print(f"saved {options.picture}")
 
 

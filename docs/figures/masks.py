@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from errors import CREDIT, PHOTO, STYLE
+from errors import COLOURS, CREDIT, PHOTO, STYLE
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -105,8 +105,8 @@ def draw_sensor(path: Path) -> None:
         days = hours / DAY
         axes.plot(days, readings, ".", color="0.5", markersize=3.5, label="readings, some missing")
         axes.plot(days, truth, color="0.5", linewidth=4.5, alpha=0.5, label="average of them all")
-        axes.plot(days, ways["missing as 0"], "--", color="0.3", label="missing as 0")
-        axes.plot(days, ways["where=measured"], color="black", label="where=measured")
+        axes.plot(days, ways["missing as 0"], "--", color=COLOURS["Flax"], label="missing as 0")
+        axes.plot(days, ways["where=measured"], color=COLOURS["jaxpool"], label="where=measured")
         axes.set(xlabel="day", ylabel="°C", ylim=(0, None), xlim=(0, DAYS))
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside upper left", ncols=2, frameon=False)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
-from errors import CREDIT, PHOTO, STYLE
+from errors import COLOURS, CREDIT, PHOTO, STYLE
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -38,10 +38,10 @@ def draw_borders(path: Path) -> None:
 
     own = np.asarray(avg_pool1d(row[None], SIZE, 1, half, count_include_pad=False))[0]
     ways = {
-        "zeros": (padded("constant"), {"linestyle": "--", "color": "0.3"}),
-        '"symmetric"': (padded("symmetric"), {"linestyle": ":", "color": "0.2"}),
-        '"edge"': (padded("edge"), {"linestyle": "-.", "color": "0.45"}),
-        "count_include_pad=False": (own, {"color": "black"}),
+        "zeros": (padded("constant"), {"linestyle": "--", "color": COLOURS["Flax"]}),
+        '"symmetric"': (padded("symmetric"), {"linestyle": ":", "color": COLOURS["lax"]}),
+        '"edge"': (padded("edge"), {"linestyle": "-.", "color": COLOURS["PyTorch"]}),
+        "count_include_pad=False": (own, {"color": COLOURS["jaxpool"]}),
     }
     for name, (filtered, _) in ways.items():
         print(f"{name:24}  starts at {filtered[0]:.1f}")

@@ -1,7 +1,7 @@
 """Draws windows from what jaxpool computes, as SVG: which elements they read, what they divide by.
 
-A page says what to draw in a fenced block; `DRAWINGS` has the function for each kind of block. The
-colours are those of docs/stylesheets/site.css, so that one drawing serves light and dark.
+A page says what to draw in a fenced block, of a kind that mkdocs.yml names; `DRAWINGS` has the
+function for each. docs/stylesheets/site.css has the colours, so one drawing serves light and dark.
 """
 
 import ast
@@ -234,17 +234,25 @@ def _elements(shapes: Sequence[Shape]) -> Iterator[str]:
 DRAWINGS = {"axis": draw_axis, "steps": draw_steps, "divisors": draw_divisors}
 
 
-def figures(kind: str, source: str) -> str:
-    """The drawings of a fenced block of `kind`: each line is a call, perhaps with a caption.
+def figures(source: str, kind: str, *_: Any, **__: Any) -> str:
+    """The drawings of a fenced block of `kind`, as pymdownx.superfences asks for them.
 
-    A line is like `size=7, kernel=3  # what is to be seen`.
+    Each line is a call, perhaps with a caption, like `size=7, kernel=3  # what is to be seen`.
     """
-    drawn = []
-    for line in source.strip().splitlines():
-        call, _, caption = line.partition("  # ")
-        parsed = ast.parse(f"call({call})", mode="eval").body
-        arguments = {k.arg: ast.literal_eval(k.value) for k in parsed.keywords}
-        drawing = DRAWINGS[kind](**arguments)
-        caption = re.sub("`(.*?)`", r"<code>\1</code>", escape(caption, quote=False))
-        drawn.append(f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>")
-    return f'<div class="figures">{"".join(drawn)}</div>'
+    try:
+        drawn = "".join(_figure(kind, line) for line in source.strip().splitlines())
+    except Exception as error:
+        from pymdownx.superfences import SuperFencesException
+
+        # Of any other exception it makes a block of code, and the build passes.
+        raise SuperFencesException(f"no drawing of {kind}: {source}") from error
+    return f'<div class="figures">{drawn}</div>'
+
+
+def _figure(kind: str, line: str) -> str:
+    call, _, caption = line.partition("  # ")
+    parsed = ast.parse(f"call({call})", mode="eval").body
+    arguments = {k.arg: ast.literal_eval(k.value) for k in parsed.keywords}
+    caption = re.sub("`(.*?)`", r"<code>\1</code>", escape(caption, quote=False))
+    drawing = DRAWINGS[kind](**arguments)
+    return f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
