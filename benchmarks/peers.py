@@ -138,11 +138,12 @@ def torch(pool: Pool, dtype: str, layout: str, direction: str, device: str) -> F
         window = {"kernel_size": pool.kernel, "stride": pool.stride, "padding": pool.padding}
         more = {"ceil_mode": pool.ceil, "count_include_pad": pool.counts}
         function = partial(torch.nn.functional.avg_pool2d, **window, **more)
-    order = torch.channels_last if layout == LAST else torch.contiguous_format
     x, ct = (
-        torch.from_numpy(array).to(device, getattr(torch, dtype)).to(memory_format=order)
-        for array in (drawn(pool.shape), drawn(pool.output))
+        torch.from_numpy(drawn(in_layout(shape, layout))).to(device, getattr(torch, dtype))
+        for shape in (pool.shape, pool.output)
     )
+    if layout == LAST:  # in PyTorch a matter of strides, not of shape
+        x, ct = x.movedim(-1, 1), ct.movedim(-1, 1)
     if direction == "forward":
         return torch.no_grad()(partial(function, x))
     y = function(x.requires_grad_())
