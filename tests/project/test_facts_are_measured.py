@@ -83,13 +83,9 @@ def test_collectives(name, options, packages, tmp_path, monkeypatch):
         ("recipes.py", ["--folder", "."], "recipes_borders.svg"),
     ],
 )
-def test_a_chart_is_drawn_the_same_each_time(script, options, drawn, tmp_path):
-    texts = []
-    for _ in range(2):
-        run_python(ROOT / "docs" / "figures" / script, *options, cwd=tmp_path)
-        assert_is_chart(tmp_path / drawn)
-        texts.append((tmp_path / drawn).read_text())
-    assert texts[0] == texts[1]
+def test_a_chart_is_drawn(script, options, drawn, tmp_path):
+    run_python(ROOT / "docs" / "figures" / script, *options, cwd=tmp_path)
+    assert_is_chart(tmp_path / drawn)
 
 
 @pytest.mark.parametrize("path", sorted(IMAGES.glob("*.svg")), ids=lambda path: path.name)
