@@ -4,7 +4,7 @@ python -m benchmarks.tables            shows the facts
 python -m benchmarks.tables --write    writes them to README and the pages, and draws the chart
 python -m benchmarks.tables --check    fails if --write would change a page
 
-A page names a fact where it stands: `<!-- facts: speeds -->` before it, `<!-- /facts -->` behind.
+A page names a fact where it stands: `<!-- facts: speed -->` before it, `<!-- /facts -->` behind.
 `benchmarks/facts.py` has a function for each name.
 """
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 # Columns that say what was measured; all others are figures.
 KEYS = (
-    *("runtime", "way", "peer", "pool", "sharded", "chips"),
+    *("runtime", "peer", "pool", "sharded", "chips"),
     *("dtype", "layout", "direction", "settings", "kernel", "sliding"),
 )
 BLOCK = re.compile(r"(<!-- facts: (\w+) -->\n\n).*?(?=<!-- /facts -->)", re.DOTALL)
