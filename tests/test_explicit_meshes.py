@@ -5,28 +5,23 @@ with others it ends the process, so all of it runs in another one.
 """
 
 import json
-import os
-from pathlib import Path
 
 import jax
 import pytest
 from cases import slow, soak
-from processes import run_python
+from processes import ROOT, run_on_8_devices
 
-ROOT = Path(__file__).parent.parent
-PROGRAM = ROOT / "tests" / "helpers" / "on_meshes.py"
 pytestmark = pytest.mark.skipif(
     not hasattr(jax.sharding, "auto_axes"), reason="older JAX has other explicit meshes"
 )
+# Values do not depend on how well the code of a kernel is.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def failures(*arguments):
     """Each a case, the step that fails, and how."""
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
-    return json.loads(run_python(PROGRAM, *arguments, env=environment))
+    program = ROOT / "tests" / "helpers" / "on_meshes.py"
+    return json.loads(run_on_8_devices(program, *arguments, flags=QUICKLY))
 
 
 # The first 24 have all kinds of meshes and of pools.

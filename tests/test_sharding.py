@@ -1,31 +1,22 @@
 """Sharded over 8 devices: the same values, and no collective but exchanges between neighbours."""
 
 import json
-import os
 import re
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from cases import slow
 from on_shards import POOLS, WINDOWS
-from processes import run_python
+from processes import ROOT, run_on_8_devices
 
 import jaxpool
 
-ROOT = Path(__file__).parent.parent
 SCALING = ROOT / "docs" / "scaling.md"
 PROGRAM = ROOT / "tests" / "helpers" / "on_shards.py"
 PERMUTE = "collective-permute"
 FEW = ["k2 s2", "k3 s2 p1", "k3 s2 p1 masked", "to 1"]
 HAS_EXPLICIT = hasattr(jax.sharding, "auto_axes")  # older JAX has no such meshes
-
-
-def with_8_devices(*arguments):
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": paths}
-    return run_python(*arguments, cwd=ROOT, env=os.environ | flags)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +25,7 @@ def with_8_devices(*arguments):
 )
 def test_sharded(types, pools):
     """All that is found is checked in one test, as to find it takes up to minutes."""
-    rows = json.loads(with_8_devices(PROGRAM, types, *pools))
+    rows = json.loads(run_on_8_devices(PROGRAM, types, *pools))
     assert len(rows) == 2 * 5 * len(pools)  # forward and backward, sharded in 5 ways
     permutes = {
         (row["pool"], row["sharded"], row["direction"]): row["collectives"].get(PERMUTE, 0)
@@ -103,13 +94,13 @@ for names in (("a", None), (None, "b"), ("a", "b")):
 
 def test_global_pools_of_other_platforms_need_one_all_reduce():
     """Their tiles lie on one device each."""
-    found = with_8_devices("-c", GLOBAL).splitlines()
+    found = run_on_8_devices("-c", GLOBAL).splitlines()
     assert found == 2 * [*(f"{size} all-reduce" for size in (16, 56, 14, 8)), "7"]
 
 
 def test_taps_at_once_exchange_each_a_border():
     """In channels_last; docs/scaling.md says so."""
-    found = with_8_devices("-c", CHANNELS_LAST).splitlines()
+    found = run_on_8_devices("-c", CHANNELS_LAST).splitlines()
     assert found == [str({"collective-permute": count}) for count in (3, 3, 6)]
 
 

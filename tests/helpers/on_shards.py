@@ -44,8 +44,9 @@ SHARDED = {  # the devices along each axis of the mesh, and the axes of the arra
 }
 
 
-def one_reduce_window(x, kernel, stride, padding):
+def one_reduce_window(x, window):
     """The pool as one operation of XLA, to compare exchanges with."""
+    kernel, stride, padding = window
     sizes, strides = (1, 1, kernel, kernel), (1, 1, stride, stride)
     pads = ((0, 0), (0, 0), (padding, padding), (padding, padding))
     return lax.reduce_window(x, 0.0, lax.add, sizes, strides, pads) / np.float32(kernel**2)
@@ -77,27 +78,28 @@ def sharded(f, arrays, mesh, spec, explicit):
         return collectives(program.as_text()), np.asarray(program(*placed))
 
 
+def mesh_of(shape, explicit):
+    axes = tuple("ab")[: len(shape)]
+    devices = np.array(jax.devices()[: prod(shape)]).reshape(shape)
+    kind = {"axis_types": (jax.sharding.AxisType.Explicit,) * len(axes)} if explicit else {}
+    return Mesh(devices, axes, **kind)
+
+
 def rows(names, explicit):
-    """For each pool, way to shard it and direction."""
+    """For each pool, direction and way to shard it."""
     x = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
     for name in names:
         pool, plain = POOLS[name], None
         if name in WINDOWS and not explicit:
-            plain = partial(lambda x, w: one_reduce_window(x, *w), w=WINDOWS[name])
+            plain = partial(one_reduce_window, window=WINDOWS[name])
         cotangent = np.random.default_rng(1).standard_normal(jax.eval_shape(pool, x).shape)
-        cotangent = cotangent.astype(np.float32)
-        for how, (shape, spec) in SHARDED.items():
-            axes = tuple("ab")[: len(shape)]
-            devices = np.array(jax.devices()[: prod(shape)]).reshape(shape)
-            types = (
-                {"axis_types": (jax.sharding.AxisType.Explicit,) * len(axes)} if explicit else {}
-            )
-            mesh = Mesh(devices, axes, **types)
-            for direction, derive, arrays in (
-                ("forward", lambda f: f, (x,)),
-                ("backward", pullback, (x, cotangent)),
-            ):
-                expected = np.asarray(jax.jit(derive(pool))(*arrays))
+        for direction, derive, arrays in (
+            ("forward", lambda f: f, (x,)),
+            ("backward", pullback, (x, cotangent.astype(np.float32))),
+        ):
+            expected = np.asarray(jax.jit(derive(pool))(*arrays))
+            for how, (shape, spec) in SHARDED.items():
+                mesh = mesh_of(shape, explicit)
                 found, value = sharded(derive(pool), arrays, mesh, spec, explicit)
                 row = {"pool": name, "sharded": how, "direction": direction, "collectives": found}
                 if plain:
