@@ -4,15 +4,20 @@ Who changes a rule sees here what that changes.
 """
 
 import itertools
+from functools import partial
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from agreement import value_and_gradient
 from cases import CASES
 from configs import random_calls
 from oracle import Adaptive, Config
 from spans import spans_of
 
-from jaxpool import _plan
+from jaxpool import _plan, _primitive, avg_pool2d
 from jaxpool._far import is_far
 from jaxpool._plan import RULES, plan
 from jaxpool._window import AdaptiveBins, Span
@@ -111,3 +116,26 @@ def test_every_geometry_has_a_way_on_every_platform(has_barrier, monkeypatch):
             assert {way for way, _ in again} <= {"window", "whole"}  # a TPU's tiles, then all
             assert len(again) == 2 * len({axis for _, axis in again})
             assert {*summed, *taken} == {span.axis for span in needed}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "masked", "of_value", "of_gradient"),
+    [
+        ("float32", False, ["stored"], ["stored"]),
+        ("bfloat16", False, ["converted"], ["converted"]),
+        ("int32", False, ["converted"], []),
+        ("float32", True, ["masked", "counted"], ["masked"]),
+        ("bfloat16", True, ["masked", "counted"], ["masked"]),
+    ],
+)
+def test_a_plan_is_made_for_what_is_summed(dtype, masked, of_value, of_gradient, monkeypatch):
+    asked = []
+    monkeypatch.setattr(_primitive, "plan", lambda *args: asked.append(args[-2:]) or plan(*args))
+    x, where = jnp.ones((1, 5, 6), dtype), np.ones((5, 6), bool) if masked else None
+
+    def f(x):
+        pool = partial(avg_pool2d, kernel=2, where=where)
+        return value_and_gradient(pool, x) if of_gradient else pool(x)
+
+    jax.jit(f).lower(x)
+    assert asked == [*((origin, False) for origin in of_value), *((o, True) for o in of_gradient)]
