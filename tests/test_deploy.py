@@ -32,89 +32,58 @@ SEQUENCE = (1, 30, 8)
 VOLUME = (1, 6, 8, 8, 4)
 MASK = np.random.default_rng(0).random((14, 14, 1)) < 0.7
 
-# What a pool becomes in LiteRT, by TensorFlow's converter.
-POOLS = {
-    "2x2": (partial(avg_pool2d, kernel=2, **LAST), IMAGE, "AVERAGE_POOL_2D"),
-    "2x2, first": (
-        partial(avg_pool2d, kernel=2),
-        FIRST,
-        "TRANSPOSE AVERAGE_POOL_2D TRANSPOSE",
-    ),
-    "3x3 s1 p1": (
-        partial(avg_pool2d, kernel=3, stride=1, padding=1, **LAST),
-        IMAGE,
-        "PAD AVERAGE_POOL_2D",
-    ),
+# What pools of an image become in LiteRT, by TensorFlow's converter: arguments and operators.
+WINDOWS = {
+    "2x2": ({"kernel": 2}, "AVERAGE_POOL_2D"),
+    "3x3 s1 p1": ({"kernel": 3, "stride": 1, "padding": 1}, "PAD AVERAGE_POOL_2D"),
     "3x3 s1 p1, excluding": (
-        partial(avg_pool2d, kernel=3, stride=1, padding=1, count_include_pad=False, **LAST),
-        IMAGE,
+        {"kernel": 3, "stride": 1, "padding": 1, "count_include_pad": False},
         "AVERAGE_POOL_2D",
     ),
     "3x3 s2 p1, excluding": (
-        partial(avg_pool2d, kernel=3, stride=2, padding=1, count_include_pad=False, **LAST),
-        IMAGE,
+        {"kernel": 3, "stride": 2, "padding": 1, "count_include_pad": False},
         "PAD AVERAGE_POOL_2D MUL",
-    ),
-    "3x3 s2 p1, excluding, first": (
-        partial(avg_pool2d, kernel=3, stride=2, padding=1, count_include_pad=False),
-        FIRST,
-        "PAD TRANSPOSE AVERAGE_POOL_2D TRANSPOSE MUL",
     ),
     "padded along one axis, excluding": (
-        partial(avg_pool2d, kernel=3, stride=1, padding=(1, 0), count_include_pad=False, **LAST),
-        IMAGE,
+        {"kernel": 3, "stride": 1, "padding": (1, 0), "count_include_pad": False},
         "PAD AVERAGE_POOL_2D MUL",
     ),
-    "asymmetric": (
-        partial(avg_pool2d, kernel=3, padding=((0, 2), (1, 0)), **LAST),
-        IMAGE,
-        "PAD AVERAGE_POOL_2D",
-    ),
-    "SAME": (
-        partial(avg_pool2d, kernel=3, stride=2, padding="SAME", **LAST),
-        IMAGE,
-        "PAD AVERAGE_POOL_2D",
-    ),
-    "ceil_mode": (
-        partial(avg_pool2d, kernel=3, stride=2, ceil_mode=True, **LAST),
-        IMAGE,
-        "AVERAGE_POOL_2D",
-    ),
+    "asymmetric": ({"kernel": 3, "padding": ((0, 2), (1, 0))}, "PAD AVERAGE_POOL_2D"),
+    "SAME": ({"kernel": 3, "stride": 2, "padding": "SAME"}, "PAD AVERAGE_POOL_2D"),
+    "ceil_mode": ({"kernel": 3, "stride": 2, "ceil_mode": True}, "AVERAGE_POOL_2D"),
     "ceil_mode, padding": (
-        partial(avg_pool2d, kernel=3, stride=2, padding=1, ceil_mode=True, **LAST),
-        IMAGE,
+        {"kernel": 3, "stride": 2, "padding": 1, "ceil_mode": True},
         "PAD AVERAGE_POOL_2D MUL",
     ),
     "ceil_mode, larger than the image": (
-        partial(avg_pool2d, kernel=20, stride=8, ceil_mode=True, **LAST),
-        IMAGE,
+        {"kernel": 20, "stride": 8, "ceil_mode": True},
         "PAD AVERAGE_POOL_2D MUL",
     ),
-    "7x7": (partial(avg_pool2d, kernel=7, **LAST), IMAGE, "AVERAGE_POOL_2D"),
-    "11x11": (partial(avg_pool2d, kernel=11, stride=1, **LAST), IMAGE, "AVERAGE_POOL_2D"),
-    "divisor_override": (
-        partial(avg_pool2d, kernel=3, divisor_override=5, **LAST),
-        IMAGE,
-        "AVERAGE_POOL_2D MUL",
+    "7x7": ({"kernel": 7}, "AVERAGE_POOL_2D"),
+    "11x11": ({"kernel": 11, "stride": 1}, "AVERAGE_POOL_2D"),
+    "divisor_override": ({"kernel": 3, "divisor_override": 5}, "AVERAGE_POOL_2D MUL"),
+    "dilated": ({"kernel": 3, "stride": 1, "padding": 2, "dilation": 2}, "DEPTHWISE_CONV_2D"),
+}
+BINS = {
+    "global": (1, "AVERAGE_POOL_2D"),
+    "one axis": ((None, 1), "AVERAGE_POOL_2D"),
+    "equal bins": (7, "AVERAGE_POOL_2D"),
+    "uneven bins": (3, f"{'SLICE ' * 6}{'SUM ' * 6}CONCATENATION CONCATENATION MUL"),
+}
+halved = partial(avg_pool2d, kernel=2, **LAST)
+POOLS = {name: (partial(avg_pool2d, **w, **LAST), IMAGE, to) for name, (w, to) in WINDOWS.items()}
+POOLS |= {
+    name: (partial(adaptive_avg_pool2d, output_size=bins, **LAST), IMAGE, to)
+    for name, (bins, to) in BINS.items()
+}
+POOLS |= {
+    "2x2, first": (partial(avg_pool2d, kernel=2), FIRST, "TRANSPOSE AVERAGE_POOL_2D TRANSPOSE"),
+    "3x3 s2 p1, excluding, first": (
+        partial(avg_pool2d, **WINDOWS["3x3 s2 p1, excluding"][0]),
+        FIRST,
+        "PAD TRANSPOSE AVERAGE_POOL_2D TRANSPOSE MUL",
     ),
-    "dilated": (
-        partial(avg_pool2d, kernel=3, stride=1, padding=2, dilation=2, **LAST),
-        IMAGE,
-        "DEPTHWISE_CONV_2D",
-    ),
-    "global": (partial(adaptive_avg_pool2d, output_size=1, **LAST), IMAGE, "AVERAGE_POOL_2D"),
     "global, first": (partial(adaptive_avg_pool2d, output_size=1), FIRST, "SUM MUL RESHAPE"),
-    "one axis": (
-        partial(adaptive_avg_pool2d, output_size=(None, 1), **LAST),
-        IMAGE,
-        "AVERAGE_POOL_2D",
-    ),
-    "equal bins": (partial(adaptive_avg_pool2d, output_size=7, **LAST), IMAGE, "AVERAGE_POOL_2D"),
-    "uneven bins": (
-        partial(adaptive_avg_pool2d, output_size=3, **LAST),
-        IMAGE,
-        f"{'SLICE ' * 6}{'SUM ' * 6}CONCATENATION CONCATENATION MUL",
-    ),
     "1-d": (
         partial(avg_pool1d, kernel=4, stride=2, **LAST),
         SEQUENCE,
@@ -135,23 +104,11 @@ POOLS = {
         VOLUME,
         "RESHAPE AVERAGE_POOL_2D RESHAPE AVERAGE_POOL_2D RESHAPE",
     ),
-    "no batch": (
-        partial(avg_pool2d, kernel=2, **LAST),
-        IMAGE[1:],
-        "RESHAPE AVERAGE_POOL_2D RESHAPE",
-    ),
-    "two batch axes": (
-        partial(avg_pool2d, kernel=2, **LAST),
-        (2, 3, *IMAGE[1:]),
-        "RESHAPE AVERAGE_POOL_2D RESHAPE",
-    ),
-    "mapped": (
-        jax.vmap(partial(avg_pool2d, kernel=2, **LAST)),
-        (2, *IMAGE[1:]),
-        "AVERAGE_POOL_2D",
-    ),
+    "no batch": (halved, IMAGE[1:], "RESHAPE AVERAGE_POOL_2D RESHAPE"),
+    "two batch axes": (halved, (2, 3, *IMAGE[1:]), "RESHAPE AVERAGE_POOL_2D RESHAPE"),
+    "mapped": (jax.vmap(halved), (2, *IMAGE[1:]), "AVERAGE_POOL_2D"),
     "transposed before and after": (
-        lambda x: avg_pool2d(x.transpose(0, 2, 3, 1), 2, **LAST).transpose(0, 3, 1, 2),
+        lambda x: halved(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
         FIRST,
         "TRANSPOSE AVERAGE_POOL_2D TRANSPOSE",
     ),
@@ -166,12 +123,12 @@ POOLS = {
         "GREATER SELECT_V2 CAST AVERAGE_POOL_2D AVERAGE_POOL_2D MAXIMUM DIV DIV MUL ADD",
     ),
     "float16": (
-        lambda x: avg_pool2d(x.astype(jnp.float16), 2, **LAST).astype(jnp.float32),
+        lambda x: halved(x.astype(jnp.float16)).astype(jnp.float32),
         IMAGE,
         "CAST CAST AVERAGE_POOL_2D CAST CAST",
     ),
     "of integers": (
-        lambda x: avg_pool2d((x * 9).astype(jnp.int32), 2, **LAST),
+        lambda x: halved((x * 9).astype(jnp.int32)),
         IMAGE,
         "MUL CAST CAST AVERAGE_POOL_2D",
     ),
