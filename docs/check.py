@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from itertools import product
@@ -170,13 +170,13 @@ def dead_links(site: Path, base: str, visits: dict[str, Visit]) -> Iterator[tupl
                 yield name, f"links to {target}#{anchor}, a place that there is not"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Prints a line for each page, and what is wrong; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path, nargs="?", default=Path("site"))
     parser.add_argument("--screenshots", type=Path, help="a folder for a picture of each page")
     parser.add_argument("--browser", default=shutil.which("chromium"))
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     names = sorted(str(path.relative_to(options.site)) for path in options.site.rglob("*.html"))
     names = [MISSING if name == "404.html" else name for name in names]
     if not names:
