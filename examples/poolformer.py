@@ -9,7 +9,6 @@ Need for Vision", 2022). The digits are the 1797 images of 8x8 pixels that come 
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -108,28 +107,22 @@ def predict(model: PoolFormer, images: jax.Array) -> jax.Array:
 # --8<-- [end:step]
 
 
-def batches(size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def batches(size: int, rng: np.random.Generator) -> np.ndarray:
     """The indices of one epoch's shuffled batches, without the last, incomplete one."""
-    order = rng.permutation(size)
-    for start in range(0, size - BATCH_SIZE + 1, BATCH_SIZE):
-        yield order[start : start + BATCH_SIZE]
+    return rng.permutation(size)[: size - size % BATCH_SIZE].reshape(-1, BATCH_SIZE)
 
 
-def main(arguments: Sequence[str] | None = None) -> float:
-    """Trains, and returns the held-out accuracy."""
+def main() -> None:
+    """Trains, and prints the held-out accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
 
     digits = load_digits()
     images = digits.images[..., None].astype(np.float32) / 16
     train_images, test_images, train_labels, test_labels = train_test_split(
-        images,
-        digits.target,
-        test_size=HELD_OUT,
-        stratify=digits.target,
-        random_state=options.seed,
+        images, digits.target, test_size=HELD_OUT, stratify=digits.target, random_state=options.seed
     )
 
     model = PoolFormer(nnx.Rngs(options.seed))
@@ -145,7 +138,6 @@ def main(arguments: Sequence[str] | None = None) -> float:
         progress.set_postfix(loss=f"{np.mean(losses):.4f}", accuracy=f"{accuracy:.1%}")
 
     print(f"held-out accuracy: {accuracy:.1%} ({HELD_OUT} images)")
-    return accuracy
 
 
 if __name__ == "__main__":
