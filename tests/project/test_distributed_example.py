@@ -32,10 +32,13 @@ def test_a_process_that_dies_is_named(victim):
     command = [sys.executable, str(EXAMPLE), "--processes", "2", "--size", "4096"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as launcher:
-        begins = (re.match(rf"process {victim}: pid (\d+)", s) for s in launcher.stdout)
-        pid = int(next(filter(None, begins))[1])
-        os.kill(pid, signal.SIGKILL)
-        _, said = launcher.communicate(timeout=60)
+        try:
+            begins = (re.match(rf"process {victim}: pid (\d+)", s) for s in launcher.stdout)
+            pid = int(next(filter(None, begins))[1])
+            os.kill(pid, signal.SIGKILL)
+            _, said = launcher.communicate(timeout=60)
+        finally:
+            launcher.kill()
     found = rf"name='process {victim}' pid={pid} .*stopped exitcode=-SIGKILL>\]\n\Z"
     assert re.search(found, said), said
     assert launcher.returncode == 1

@@ -1,7 +1,4 @@
-"""The examples run as a reader runs them, and give what they promise.
-
-Others are run by test_distributed_example.py, test_resnet_example_agrees.py and docs/scaling.md.
-"""
+"""The examples run as a reader runs them, and give what they promise."""
 
 import re
 from pathlib import Path
@@ -16,12 +13,12 @@ EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("train_digits", 97), ("poolformer", 95)])
+@pytest.mark.parametrize(("name", "least"), [("train_digits", 95), ("poolformer", 90)])
 def test_training(name, least, tmp_path):
     """Reads most digits that it was not trained on, after a part of its training."""
     if name == "poolformer":
         pytest.importorskip("flax", "0.11")  # nnx.Optimizer.update takes the model from then on
-    printed = run_python(EXAMPLES / f"{name}.py", "--epochs", 10, cwd=tmp_path)
+    printed = run_python(EXAMPLES / f"{name}.py", "--epochs", 7, cwd=tmp_path)
     accuracy = re.search(r"^held-out accuracy: ([\d.]+)% \(450 images\)\n\Z", printed, re.MULTILINE)
     assert float(accuracy[1]) >= least
     if name == "train_digits":
@@ -58,7 +55,7 @@ def test_deploy(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     deploy.main([])
     lines = re.findall(r"^(\w+): (\S+), (?:off by )?(.+)$", capsys.readouterr().out, re.MULTILINE)
-    assert tuple(target for target, *_ in lines) == deploy.TARGETS
+    assert [target for target, *_ in lines] == [*deploy.TARGETS]
     for target, path, away in lines:
         assert Path(path).exists()
         away = "0" if (target, away) == ("coreml", "not run here") else away

@@ -224,10 +224,10 @@ def test_integer_pool(dtype):
 
 
 def test_weighted_pool():
-    """With weights of 0 and below, a window of these, and NaN in both."""
+    """With weights of 0 and below, a window of these, NaN in both, and 0 for an infinity."""
     x, weights = random((2, 12, 12), missing=0.2), random((12, 12))
     weights[8:, 8:] = 0
-    weights[3, 7] = np.nan
+    weights[3, 7:9], x[0, 3, 8] = (np.nan, 0), np.inf
     there = ~np.isnan(x) & (weights > 0)
     x_there, weight_there = (windows_of(np.where(there, z, 0), 4, 4) for z in (x, weights))
     with np.errstate(invalid="ignore"):
@@ -236,7 +236,7 @@ def test_weighted_pool():
 
 
 @pytest.mark.parametrize(
-    ("size", "output_size"), [((9, 13), (4, 12)), ((10, 7), (5, 1)), ((1, 1500), (1, 1000))]
+    ("size", "output_size"), [((9, 13), (4, 12)), ((31, 7), (7, 5)), ((1, 1500), (1, 1000))]
 )
 def test_resize_area(size, output_size):
     """By pixels repeated; a NaN as well, and integers whose products need 64 bits."""
