@@ -4,8 +4,9 @@
 
 On a desktop and on a phone, light and dark: errors in the console, what does not load or comes
 from elsewhere, links to pages or places that there are not, pages wider than the screen or heavier
-than 1 MB, images without words, text that is hard to tell from its background, and a search that
-finds another page first, also when read from disk. The same of an address without a page.
+than 1 MB, code that a desktop scrolls, images without words, text that is hard to tell from its
+background, and a search that finds another page first, also when read from disk. The same of an
+address without a page.
 """
 
 import argparse
@@ -117,6 +118,9 @@ LOOKED_FOR = """() => {
   }
   for (const drawing of document.querySelectorAll("figure svg"))
     if (!drawing.ariaLabel) problems.push("has no words for a drawing")
+  for (const code of document.querySelectorAll("pre code"))  // examples are folded
+    if (innerWidth > 1000 && !code.closest("details") && code.scrollWidth > code.clientWidth)
+      problems.push(`has code that is too wide: ${code.textContent.slice(0, 40)}`)
   return problems
 }"""
 

@@ -10,10 +10,10 @@ Need for Vision", 2022). The digits are the 1797 images of 8x8 pixels that come 
 
 import argparse
 
-import jax
 import numpy as np
 import optax
 from flax import nnx
+from jax import Array
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
@@ -39,7 +39,7 @@ class PoolMixer(nnx.Module):
             3, stride=1, padding=1, count_include_pad=False, data_format="channels_last"
         )
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """The mean of each 3x3 neighbourhood minus the pixel, which the residual adds again."""
         return self.pool(x) - x
 
@@ -56,7 +56,7 @@ class Block(nnx.Module):
             nnx.Linear(4 * width, width, rngs=rngs),
         )
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """Maps (batch, height, width, channels) to the same shape."""
         x = x + self.mix_pixels(x)
         return x + self.mix_channels(x)
@@ -76,30 +76,35 @@ class PoolFormer(nnx.Module):
         self.pool = AdaptiveAvgPool2d(1, data_format="channels_last")
         self.head = nnx.Linear(WIDTHS[-1], 10, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """Maps images (batch, height, width, 1) to logits (batch, 10)."""
         x = self.pool(self.body(x))
         return self.head(x.reshape(len(x), -1))
 
 
 # --8<-- [start:step]
-def mean_loss(model: PoolFormer, images: jax.Array, labels: jax.Array) -> jax.Array:
+def mean_loss(model: PoolFormer, images: Array, labels: Array) -> Array:
     """The mean cross-entropy of the logits."""
-    return optax.softmax_cross_entropy_with_integer_labels(model(images), labels).mean()
+    logits = model(images)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return loss.mean()
 
 
 @nnx.jit
 def train_step(
-    model: PoolFormer, optimizer: nnx.Optimizer, images: jax.Array, labels: jax.Array
-) -> jax.Array:
-    """Updates the model and the optimizer in place, and returns the loss before the update."""
+    model: PoolFormer,
+    optimizer: nnx.Optimizer,
+    images: Array,
+    labels: Array,
+) -> Array:
+    """Updates model and optimizer in place; returns the loss before that."""
     loss, gradients = nnx.value_and_grad(mean_loss)(model, images, labels)
     optimizer.update(model, gradients)
     return loss
 
 
 @nnx.jit
-def predict(model: PoolFormer, images: jax.Array) -> jax.Array:
+def predict(model: PoolFormer, images: Array) -> Array:
     """The digit that the network reads in each image."""
     return model(images).argmax(axis=-1)
 

@@ -1,6 +1,7 @@
 """What the pages share comes from one place, and what they name or link is there.
 
-The build of the site checks the links, sections and navigation of its pages.
+The build of the site checks the links, sections and navigation of its pages, and docs/check.py
+whether their code fits.
 """
 
 import re
@@ -10,7 +11,6 @@ import pytest
 from pages import PAGES, README, ROOT
 
 import jaxpool
-from docs.figures.windows import DRAWINGS
 
 
 def test_public_names():
@@ -40,11 +40,3 @@ def test_the_version_is_one():
 def test_links_and_pictures_exist(name):
     for target in re.findall(r"\]\(([^)#:]+)[)#]", PAGES[name]):
         assert (ROOT / target).exists(), target
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_code_needs_no_scrolling(name):
-    """A page is 80 columns wide beside its navigation; drawings are not shown as code."""
-    blocks = re.findall(r"^ *```(\S*).*\n((?:.*\n)*?) *```$", PAGES[name], re.MULTILINE)
-    lines = [line for kind, text in blocks if kind not in DRAWINGS for line in text.splitlines()]
-    assert [line for line in lines if len(line) > 80] == []
