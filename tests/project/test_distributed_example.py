@@ -34,8 +34,9 @@ def test_a_process_that_dies_is_named(victim):
     with subprocess.Popen(command, **pipes) as launcher:
         try:
             begins = (re.match(rf"process {victim}: pid (\d+)", s) for s in launcher.stdout)
-            pid = int(next(filter(None, begins))[1])
-            os.kill(pid, signal.SIGKILL)
+            begun = next(filter(None, begins), None)
+            assert begun, launcher.stderr.read()
+            os.kill(pid := int(begun[1]), signal.SIGKILL)
             _, said = launcher.communicate(timeout=60)
         finally:
             launcher.kill()
