@@ -4,8 +4,9 @@
 
 On a desktop, light and dark, and on a phone: errors in the console, what does not load or comes
 from elsewhere, links to pages or places that there are not, pages wider than the screen or heavier
-than 1 MB, images without words, text that is hard to tell from its background, and a search that
-finds another page first, also when read from disk. The same of an address without a page.
+than 1 MB, code that a desktop scrolls, images without words, text that is hard to tell from its
+background, and a search that finds another page first, also when read from disk. The same of an
+address without a page.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -117,6 +118,9 @@ LOOKED_FOR = """() => {
   }
   for (const drawing of document.querySelectorAll("figure svg"))
     if (!drawing.ariaLabel) problems.push("has no words for a drawing")
+  for (const code of document.querySelectorAll("pre code"))  // examples are folded
+    if (innerWidth > 1000 && !code.closest("details") && code.scrollWidth > code.clientWidth)
+      problems.push(`has code that is too wide: ${code.textContent.slice(0, 40)}`)
   return problems
 }"""
 
@@ -172,13 +176,13 @@ def dead_links(site: Path, base: str, visits: dict[str, Visit]) -> Iterator[tupl
                 yield name, f"links to {target}#{anchor}, a place that there is not"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Prints a line for each page, and what is wrong; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path, nargs="?", default=Path("site"))
     parser.add_argument("--screenshots", type=Path, help="a folder for a picture of each page")
     parser.add_argument("--browser", default=shutil.which("chromium"))
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     names = sorted(str(path.relative_to(options.site)) for path in options.site.rglob("*.html"))
     names = [MISSING if name == "404.html" else name for name in names]
     if not names:

@@ -38,22 +38,25 @@ class Net(nn.Module):
 
 
 # --8<-- [start:litert]
-def to_litert(f: Function, x: np.ndarray, samples: Iterable[np.ndarray] = ()) -> bytes:
-    """A model for LiteRT (TensorFlow Lite) of `f` for inputs like `x`; in int8 if samples of the
-    input are given.
-    """
+def to_litert(
+    f: Function,
+    x: np.ndarray,
+    samples: Iterable[np.ndarray] = (),
+) -> bytes:
+    """A LiteRT model of `f` for inputs like `x`; in int8 if it gets samples."""
     import tensorflow as tf
     from jax.experimental import jax2tf
+    from tensorflow import lite
 
     signature = [tf.TensorSpec(x.shape, x.dtype)]
     with jaxpool.portable():
-        converted = tf.function(jax2tf.convert(f), signature, autograph=False)
-        concrete = converted.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], converted)
+        traced = tf.function(jax2tf.convert(f), signature, autograph=False)
+        concrete = traced.get_concrete_function()
+    converter = lite.TFLiteConverter.from_concrete_functions([concrete], traced)
     if samples := list(samples):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([sample] for sample in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.optimizations = [lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([s] for s in samples)
+        converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()
 
 
@@ -82,7 +85,7 @@ def litert_operators(model: bytes) -> list[tuple[str, str]]:
 
 # --8<-- [start:savedmodel]
 def to_saved_model(f: Function, x: np.ndarray, folder: Path) -> None:
-    """A SavedModel of `f`, as TensorFlow Serving reads it, for batches of any size."""
+    """A SavedModel of `f`, for batches of any size, as Serving reads it."""
     import tensorflow as tf
     from jax.experimental import jax2tf
 
@@ -124,13 +127,13 @@ def run_onnx(model: Any, x: np.ndarray) -> np.ndarray:
 # --8<-- [end:onnx]
 # --8<-- [start:openvino]
 def run_openvino(model: Any, x: np.ndarray) -> np.ndarray:
-    """Runs the model in ONNX by OpenVINO, in float32: its default is less on some CPUs."""
+    """Runs the model in ONNX by OpenVINO."""
     import openvino
 
     core = openvino.Core()
     graph = core.read_model(model.SerializeToString())
-    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return compiled(x)[0]
+    precision = {"INFERENCE_PRECISION_HINT": "f32"}  # else less on some CPUs
+    return core.compile_model(graph, "CPU", precision)(x)[0]
 
 
 # --8<-- [end:openvino]
@@ -157,7 +160,7 @@ def to_coreml(f: Function, x: np.ndarray) -> Any:
 # --8<-- [end:coreml]
 # --8<-- [start:iree]
 def to_iree(f: Function, x: np.ndarray) -> bytes:
-    """A module for IREE of `f` for inputs like `x`, for the CPU that this runs on."""
+    """A module for IREE of `f` for inputs like `x`, for this CPU."""
     from iree.compiler import tools
 
     with jaxpool.portable():
@@ -175,7 +178,8 @@ def run_iree(module: bytes, x: np.ndarray) -> np.ndarray:
     from iree import runtime
 
     context = runtime.SystemContext(config=runtime.Config("local-sync"))
-    context.add_vm_module(runtime.VmModule.copy_buffer(context.instance, module))
+    vm_module = runtime.VmModule.copy_buffer(context.instance, module)
+    context.add_vm_module(vm_module)
     (name,) = set(context.modules.keys()) - {"hal"}
     return context.modules[name].main(x).to_host()
 

@@ -8,7 +8,6 @@ The average of each block looks like a smaller photo. A wide blur has a dark fra
 """
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,11 +28,11 @@ CREDIT = (
 STYLE = {"figure.facecolor": "none", "text.color": "0.5", "axes.labelcolor": "0.5", "font.size": 11}
 
 
-def main(arguments: Sequence[str] | None = None) -> Path:
-    """Draws and saves the picture, and returns its path."""
+def main() -> None:
+    """Draws and saves the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--picture", type=Path, default=Path("downsample_photo.png"))
-    picture = parser.parse_args(arguments).picture
+    picture = parser.parse_args().picture
 
     photo = load_sample_image("china.jpg")[TOP : TOP + HEIGHT, LEFT : LEFT + WIDTH]
     photo = photo.astype(np.float32) / 255
@@ -59,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     figure.supxlabel(CREDIT, x=0.01, horizontalalignment="left", fontsize=9)
     figure.savefig(picture, dpi=200)
     print(f"saved {picture}")
-    return picture
 
 
 if __name__ == "__main__":

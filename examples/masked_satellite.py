@@ -11,7 +11,6 @@ errors are measured against it.
 """
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -60,11 +59,11 @@ def show(axes: Axes, image: ArrayLike, title: str, verdict: str) -> None:
     axes.set_xlabel(verdict, loc="left")
 
 
-def main(arguments: Sequence[str] | None = None) -> Path:
-    """Prints the errors, draws and saves the picture, and returns its path."""
+def main() -> None:
+    """Prints the errors, draws and saves the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--picture", type=Path, default=Path("masked_satellite.png"))
-    picture: Path = parser.parse_args(arguments).picture
+    picture = parser.parse_args().picture
 
     photo = load_sample_image("china.jpg")[:HEIGHT, LEFT : LEFT + WIDTH].astype(np.float32)
     clouds = make_clouds(HEIGHT, WIDTH, seed=9)
@@ -99,7 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     figure.supxlabel(CREDIT, x=0.01, horizontalalignment="left", fontsize=9)
     figure.savefig(picture, dpi=200)
     print(f"saved {picture}")
-    return picture
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ Need for Vision", 2022). The digits are the 1797 images of 8x8 pixels that come 
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
 
-import jax
 import numpy as np
 import optax
 from flax import nnx
+from jax import Array
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
@@ -40,7 +39,7 @@ class PoolMixer(nnx.Module):
             3, stride=1, padding=1, count_include_pad=False, data_format="channels_last"
         )
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """The mean of each 3x3 neighbourhood minus the pixel, which the residual adds again."""
         return self.pool(x) - x
 
@@ -57,7 +56,7 @@ class Block(nnx.Module):
             nnx.Linear(4 * width, width, rngs=rngs),
         )
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """Maps (batch, height, width, channels) to the same shape."""
         x = x + self.mix_pixels(x)
         return x + self.mix_channels(x)
@@ -77,30 +76,35 @@ class PoolFormer(nnx.Module):
         self.pool = AdaptiveAvgPool2d(1, data_format="channels_last")
         self.head = nnx.Linear(WIDTHS[-1], 10, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """Maps images (batch, height, width, 1) to logits (batch, 10)."""
         x = self.pool(self.body(x))
         return self.head(x.reshape(len(x), -1))
 
 
 # --8<-- [start:step]
-def mean_loss(model: PoolFormer, images: jax.Array, labels: jax.Array) -> jax.Array:
+def mean_loss(model: PoolFormer, images: Array, labels: Array) -> Array:
     """The mean cross-entropy of the logits."""
-    return optax.softmax_cross_entropy_with_integer_labels(model(images), labels).mean()
+    logits = model(images)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return loss.mean()
 
 
 @nnx.jit
 def train_step(
-    model: PoolFormer, optimizer: nnx.Optimizer, images: jax.Array, labels: jax.Array
-) -> jax.Array:
-    """Updates the model and the optimizer in place, and returns the loss before the update."""
+    model: PoolFormer,
+    optimizer: nnx.Optimizer,
+    images: Array,
+    labels: Array,
+) -> Array:
+    """Updates model and optimizer in place; returns the loss before that."""
     loss, gradients = nnx.value_and_grad(mean_loss)(model, images, labels)
     optimizer.update(model, gradients)
     return loss
 
 
 @nnx.jit
-def predict(model: PoolFormer, images: jax.Array) -> jax.Array:
+def predict(model: PoolFormer, images: Array) -> Array:
     """The digit that the network reads in each image."""
     return model(images).argmax(axis=-1)
 
@@ -108,28 +112,22 @@ def predict(model: PoolFormer, images: jax.Array) -> jax.Array:
 # --8<-- [end:step]
 
 
-def batches(size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def batches(size: int, rng: np.random.Generator) -> np.ndarray:
     """The indices of one epoch's shuffled batches, without the last, incomplete one."""
-    order = rng.permutation(size)
-    for start in range(0, size - BATCH_SIZE + 1, BATCH_SIZE):
-        yield order[start : start + BATCH_SIZE]
+    return rng.permutation(size)[: size - size % BATCH_SIZE].reshape(-1, BATCH_SIZE)
 
 
-def main(arguments: Sequence[str] | None = None) -> float:
-    """Trains, and returns the held-out accuracy."""
+def main() -> None:
+    """Trains, and prints the held-out accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
 
     digits = load_digits()
     images = digits.images[..., None].astype(np.float32) / 16
     train_images, test_images, train_labels, test_labels = train_test_split(
-        images,
-        digits.target,
-        test_size=HELD_OUT,
-        stratify=digits.target,
-        random_state=options.seed,
+        images, digits.target, test_size=HELD_OUT, stratify=digits.target, random_state=options.seed
     )
 
     model = PoolFormer(nnx.Rngs(options.seed))
@@ -145,7 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> float:
         progress.set_postfix(loss=f"{np.mean(losses):.4f}", accuracy=f"{accuracy:.1%}")
 
     print(f"held-out accuracy: {accuracy:.1%} ({HELD_OUT} images)")
-    return accuracy
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ are held out, and are never trained on. A picture shows the learning curve and t
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -68,11 +68,9 @@ def predict(state: TrainState, images: jax.Array) -> jax.Array:
     return state.apply_fn(state.params, images).argmax(axis=-1)
 
 
-def batches(size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def batches(size: int, rng: np.random.Generator) -> np.ndarray:
     """The indices of one epoch's shuffled batches, without the last, incomplete one."""
-    order = rng.permutation(size)
-    for start in range(0, size - BATCH_SIZE + 1, BATCH_SIZE):
-        yield order[start : start + BATCH_SIZE]
+    return rng.permutation(size)[: size - size % BATCH_SIZE].reshape(-1, BATCH_SIZE)
 
 
 def draw(
@@ -105,34 +103,28 @@ def draw(
     shown = np.argsort(~wrong, stable=True)[: rows * cols]
     digits.suptitle(f"Held-out digits: {wrong.sum()} of {len(labels)} misread")
     for axes, i in zip(digits.subplots(rows, cols).flat, shown, strict=True):
+        colour = "tab:red" if wrong[i] else "0.5"
+        read = f" read as {predictions[i]}" if wrong[i] else ""
         axes.imshow(images[i, ..., 0], cmap="gray")
         axes.set(xticks=[], yticks=[])
-        axes.set_title(
-            f"{labels[i]} read as {predictions[i]}" if wrong[i] else f"{labels[i]}",
-            color="tab:red" if wrong[i] else "0.5",
-            fontsize=10,
-        )
-        axes.spines[:].set(color="tab:red" if wrong[i] else "0.5", linewidth=2)
+        axes.set_title(f"{labels[i]}{read}", color=colour, fontsize=10)
+        axes.spines[:].set(color=colour, linewidth=2)
 
     figure.savefig(picture, dpi=160)
 
 
-def main(arguments: Sequence[str] | None = None) -> float:
-    """Trains, saves the picture and returns the held-out accuracy."""
+def main() -> None:
+    """Trains, saves the picture and prints the held-out accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order")
     parser.add_argument("--picture", type=Path, default=Path("train_digits.png"))
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
 
     digits = load_digits()
     images = digits.images[..., None].astype(np.float32) / 16
     train_images, test_images, train_labels, test_labels = train_test_split(
-        images,
-        digits.target,
-        test_size=HELD_OUT,
-        stratify=digits.target,
-        random_state=options.seed,
+        images, digits.target, test_size=HELD_OUT, stratify=digits.target, random_state=options.seed
     )
 
     model = DigitNet()
@@ -158,7 +150,6 @@ def main(arguments: Sequence[str] | None = None) -> float:
     draw(losses, accuracies, test_images, test_labels, predictions, options.picture)
     print(f"saved {options.picture}")
     print(f"held-out accuracy: {accuracies[-1]:.1%} ({HELD_OUT} images)")
-    return accuracies[-1]
 
 
 if __name__ == "__main__":

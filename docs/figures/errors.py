@@ -12,7 +12,7 @@ out.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from jax import lax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -75,28 +76,29 @@ def torch(x: jax.Array, kernel: int) -> np.ndarray:
 
 
 class Library(NamedTuple):
-    """Who averages, under which name, and how its points look."""
+    """Who averages, and under which name."""
 
     name: str
     pool: Callable[[Any, int], Any]
-    style: dict[str, Any]
 
 
-# Two and two of them give the same numbers, so a small marker lies in a large one.
-HOLLOW = {"markerfacecolor": "none", "markersize": 11, "linestyle": "none"}
 LIBRARIES = (
-    Library("flax.linen.avg_pool", flax, {"color": COLOURS["Flax"], "marker": "s", **HOLLOW}),
-    Library(
-        "lax.reduce_window",
-        reduce_window,
-        {"color": COLOURS["lax"], "marker": "D", "linestyle": ":"},
-    ),
-    Library(
-        "PyTorch", torch, {"color": COLOURS["PyTorch"], "marker": "^", **HOLLOW, "markersize": 13}
-    ),
-    Library("jaxpool", jaxpool_, {"color": COLOURS["jaxpool"], "marker": "o", "linestyle": "-"}),
+    Library("flax.linen.avg_pool", flax),
+    Library("lax.reduce_window", reduce_window),
+    Library("PyTorch", torch),
+    Library("jaxpool", jaxpool_),
 )
-SLIDING = {"color": COLOURS["lax"], "linestyle": "--"}
+# What is drawn of whom, of windows that slide or do not. Two and two libraries give the same
+# numbers, so a small marker lies in a large one.
+HOLLOW = {"markerfacecolor": "none", "markersize": 11, "linestyle": "none"}
+LAX = {"color": COLOURS["lax"], "markersize": 5}
+SERIES = (
+    ("flax.linen.avg_pool", "no", {"color": COLOURS["Flax"], "marker": "s", **HOLLOW}),
+    ("lax.reduce_window", "no", {"marker": "D", "linestyle": ":", **LAX}),
+    ("lax.reduce_window", "yes", {"linestyle": "--", **LAX}),
+    ("PyTorch", "no", {"color": COLOURS["PyTorch"], "marker": "^", **HOLLOW, "markersize": 13}),
+    ("jaxpool", "no", {"color": COLOURS["jaxpool"], "marker": "o", "markersize": 5}),
+)
 
 
 def measure(library: Library, dtype: str, kernel: int, sliding: bool = False) -> float:
@@ -107,55 +109,37 @@ def measure(library: Library, dtype: str, kernel: int, sliding: bool = False) ->
     rng = np.random.default_rng(kernel)
     x = jnp.asarray(rng.random((images, size, size, 1), np.float32), dtype)
     numbers = np.asarray(x).astype(np.float64)
-    starts = range(size - kernel + 1)
-    exact = [
-        [numbers[:, i : i + kernel, j : j + kernel].mean((1, 2)) for j in starts] for i in starts
-    ]
-    exact = np.moveaxis(exact, 2, 0)
+    windows = np.lib.stride_tricks.sliding_window_view(numbers, (kernel, kernel), (1, 2))
+    exact = windows.mean((-2, -1))
     pooled = np.asarray(library.pool(x, kernel)).astype(np.float64)
     return float(np.mean(np.abs(pooled - exact) / exact))
 
 
-def measure_all(
-    kernels: Sequence[int], sliding: bool = False
-) -> dict[str, dict[tuple[str, int], float]]:
-    """The errors of each library that is installed, by dtype and kernel."""
-    errors = {}
+def measure_all(kernels: Sequence[int]) -> pd.DataFrame:
+    """A row for each error of each library that is installed."""
+    rows = []
     for library in LIBRARIES:
-        measured = partial(measure, library, sliding=sliding)
         try:
-            errors[library.name] = {(d, k): measured(d, k) for d in DTYPES for k in kernels}
+            for sliding, dtype, k in product(("no", "yes"), DTYPES, kernels):
+                error = measure(library, dtype, k, sliding == "yes")
+                rows.append((library.name, dtype, k, sliding, error))
         except ImportError:
             print(f"{library.name} is not installed")
-    return errors
+    errors = pd.DataFrame(rows, columns=["peer", "dtype", "kernel", "sliding", "error"])
+    return errors.sort_values("sliding", kind="stable")
 
 
-def table(title: str, errors: dict[str, dict[tuple[str, int], float]]) -> str:
-    """The errors as text, a line for each dtype and kernel."""
-    lines = [title, f"{'':16}" + "".join(f"{name:>21}" for name in errors)]
-    for dtype, k in next(iter(errors.values())):
-        figures = "".join(f"{found[dtype, k]:21.1e}" for found in errors.values())
-        lines.append(f"{dtype:9}{f'{k}x{k}':7}" + figures)
-    return "\n".join(lines)
-
-
-def panel(axes: Axes, dtype: str, single: dict[str, Any], sliding: dict[str, Any]) -> None:
+def panel(axes: Axes, dtype: str, errors: pd.DataFrame) -> None:
     """Draws the errors in one dtype over the size of the window."""
-
-    def points(errors: dict[tuple[str, int], float]) -> tuple[list[int], list[float]]:
-        kernels = [k for d, k in errors if d == dtype]
-        return kernels, [errors[dtype, k] for k in kernels]
-
     axes.set_title(dtype, loc="left", fontsize=13, fontweight="bold")
-    for library in LIBRARIES:
-        if library.name in single:
-            style = {"markersize": 5, **library.style}
-            axes.plot(*points(single[library.name]), **style, label=library.name)
-        if library.pool is reduce_window:
-            label = "the two above, stride-1 windows"
-            axes.plot(*points(sliding[library.name]), **SLIDING, label=label)
+    for peer, sliding, style in SERIES:
+        found = errors.query("peer == @peer and sliding == @sliding and dtype == @dtype")
+        if found.empty:  # it is not installed
+            continue
+        label = peer if sliding == "no" else "the two above, stride-1 windows"
+        axes.plot(found["kernel"], found["error"], **style, label=label)
     axes.set(xscale="log", yscale="log", ylim=(1e-4, 2), ylabel="mean relative error")
-    kernels = list(dict.fromkeys(k for _, k in single["jaxpool"]))
+    kernels = errors["kernel"].unique()
     axes.set_xticks(kernels, kernels)
     axes.set_xticks([], minor=True)
     axes.set_yticks([1, 0.1, 0.01, 0.001, 0.0001], ["100%", "10%", "1%", "0.1%", "0.01%"])
@@ -164,54 +148,42 @@ def panel(axes: Axes, dtype: str, single: dict[str, Any], sliding: dict[str, Any
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw(single: dict[str, Any], sliding: dict[str, Any], path: Path) -> None:
+def draw(errors: pd.DataFrame, path: Path) -> None:
     """Draws and saves what was measured: a panel for each dtype of 16 bits."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 6.3), layout="constrained")
         panels = figure.subplots(len(DRAWN), 1, sharex=True)
         for axes, dtype in zip(panels, DRAWN, strict=True):
-            panel(axes, dtype, single, sliding)
+            panel(axes, dtype, errors)
         panels[-1].set_xlabel("k, of windows of k x k")
-        figure.legend(
-            *panels[0].get_legend_handles_labels(),
-            loc="outside upper left",
-            frameon=False,
-            fontsize=11,
-            handlelength=2.6,
-        )
+        lines, labels = panels[0].get_legend_handles_labels()
+        options = {"frameon": False, "fontsize": 11, "handlelength": 2.6}
+        figure.legend(lines, labels, loc="outside upper left", **options)
         figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
 
 
-def save(errors: dict[str, dict[str, dict[tuple[str, int], float]]], path: Path) -> None:
-    """Writes the errors as a table of benchmarks/results, by whether the windows slide."""
-    import pandas as pd
-
+def save(errors: pd.DataFrame, path: Path) -> None:
+    """Writes the errors as a table of benchmarks/results."""
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from benchmarks.tables import Table, versions
 
-    records = [
-        {"peer": peer, "dtype": dtype, "kernel": kernel, "sliding": sliding, "error": error}
-        for sliding, by_peer in errors.items()
-        for peer, found in by_peer.items()
-        for (dtype, kernel), error in found.items()
-    ]
-    packages = ("jax", "flax", "torch")
-    Table("a CPU with AVX-512", versions(packages), pd.DataFrame(records)).save(path)
+    Table("a CPU with AVX-512", versions(("jax", "flax", "torch")), errors).save(path)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures, prints the tables, and draws the picture."""
+def main() -> None:
+    """Measures, prints the errors, and draws the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--picture", type=Path, default=Path("docs/images/errors.svg"))
     parser.add_argument("--kernels", type=int, nargs="+", default=KERNELS, metavar="K")
     parser.add_argument("--save", type=Path, help="such as benchmarks/results/errors.csv")
-    options = parser.parse_args(arguments)
-    single, sliding = (measure_all(options.kernels, slides) for slides in (False, True))
-    print(table("Mean relative error, global pools", single))
-    print(table("Mean relative error, stride-1 windows", sliding))
-    draw(single, sliding, options.picture)
+    options = parser.parse_args()
+    errors = measure_all(options.kernels)
+    print("Mean relative error, of global pools and of windows that slide by 1")
+    rows = errors.pivot(index=["sliding", "dtype", "kernel"], columns="peer", values="error")
+    print(rows.to_string(float_format="{:.1e}".format))
+    draw(errors, options.picture)
     if options.save:
-        save({"no": single, "yes": sliding}, options.save)
+        save(errors, options.save)
     print(f"saved {options.picture}")
 
 

@@ -7,7 +7,6 @@ data with holes: so the truth is known.
 """
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,21 +33,20 @@ def draw_batch(path: Path) -> None:
     photo = load_sample_image("china.jpg").astype(np.float32)
     images = [photo[top : top + h, left : left + w] for top, left, h, w in PARTS]
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    batch = np.zeros((len(images), height, width, 3), np.float32)
-    there = np.zeros((len(images), height, width, 1), bool)
-    for i, image in enumerate(images):
-        batch[i, : image.shape[0], : image.shape[1]] = image
-        there[i, : image.shape[0], : image.shape[1]] = True
+    batch = np.full((len(images), height, width, 3), np.nan, np.float32)
+    for padded, image in zip(batch, images, strict=True):
+        padded[: image.shape[0], : image.shape[1]] = image
+    there, with_0 = ~np.isnan(batch[..., :1]), np.nan_to_num(batch)
 
     pool = partial(avg_pool2d, kernel=KERNEL, data_format="channels_last")
     rows = {
-        "A batch, padded to one size": np.where(there, batch, np.nan),
-        f"{KERNEL}x{KERNEL} averages, padding as 0": pool(batch),
+        "A batch, padded to one size": batch,
+        f"{KERNEL}x{KERNEL} averages, padding as 0": pool(with_0),
         f"{KERNEL}x{KERNEL} averages, where=there": pool(batch, where=there),
     }
     truth = np.array([image.mean() for image in images])
-    for way, where in (("padding as 0", None), ("where=there", there)):
-        means = adaptive_avg_pool2d(batch, 1, data_format="channels_last", where=where)
+    for way, x, where in (("padding as 0", with_0, None), ("where=there", batch, there)):
+        means = adaptive_avg_pool2d(x, 1, data_format="channels_last", where=where)
         errors = np.abs(np.asarray(means).mean((1, 2, 3)) - truth)
         errors = ", ".join(f"{error:.1f}" for error in errors)
         print(f"global averages, {way:14}  off by {errors} grey levels")
@@ -113,11 +111,11 @@ def draw_sensor(path: Path) -> None:
         figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Prints the errors, draws and saves the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
-    folder: Path = parser.parse_args(arguments).folder
+    folder = parser.parse_args().folder
     for draw, name in ((draw_batch, "masks_batch.webp"), (draw_sensor, "masks_sensor.svg")):
         draw(folder / name)
         print(f"saved {folder / name}")

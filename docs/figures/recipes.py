@@ -7,7 +7,6 @@ Prints the first number of each filter.
 
 import argparse
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -99,11 +98,11 @@ def draw_moments(path: Path) -> None:
         figure.savefig(path, dpi=200)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Prints numbers, draws and saves the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
-    folder: Path = parser.parse_args(arguments).folder
+    folder = parser.parse_args().folder
     draws = ((draw_borders, "recipes_borders.svg"), (draw_moments, "recipes_local.webp"))
     for draw, name in draws:
         draw(folder / name)

@@ -6,7 +6,7 @@ function for each. docs/stylesheets/site.css has the colours, so one drawing ser
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -19,17 +19,6 @@ import jaxpool
 CELL = 24  # pixels: the widest drawing fits a phone, so all have one scale
 GAP = 4
 PLACES = "input", "padding", "past"  # of a cell: on the input, in the padding, beyond it
-
-
-class Shape(NamedTuple):
-    """A rectangle with a word in it, or a word alone; `kind` is its class in the style sheet."""
-
-    kind: str
-    x: float
-    y: float
-    width: float
-    height: float
-    text: str = ""
 
 
 class Windows(NamedTuple):
@@ -92,45 +81,35 @@ def draw_axis(size: int, **arguments: Any) -> str:
     columns = windows.taps.shape[1]
     left = 56  # pixels, for a name
     right = 76 if None in windows.divisors else 28  # for what it divides by
-    shapes = [Shape("name", 0, 0, left - GAP, CELL, "input")]
-    shapes += [
-        Shape(
-            windows.place(c),
-            left + c * CELL,
-            0,
-            CELL,
-            CELL,
-            {"input": f"x{c - windows.low}", "padding": "0", "past": ""}[windows.place(c)],
-        )
-        for c in range(columns)
-    ]
-    words = []
-    for i, (row, divisor) in enumerate(zip(windows.taps, windows.divisors, strict=True)):
+    shapes = [_text("name", left - GAP, 0, "input")]
+    for c in range(columns):
+        place = windows.place(c)
+        text = {"input": f"x{c - windows.low}", "padding": "0", "past": ""}[place]
+        shapes.append(_cell(place, left + c * CELL, 0, text))
+    for i, divisor in enumerate(windows.divisors):
         y = (i + 1) * (CELL + GAP) + GAP
-        shapes.append(Shape("name", 0, y, left - GAP, CELL, f"output {i}"))
-        for c in np.flatnonzero(row):
+        shapes.append(_text("name", left - GAP, y, f"output {i}"))
+        for c in np.flatnonzero(windows.taps[i]):
             kind = " ".join([windows.place(c), *sorted(windows.role(i, c))])
-            shapes.append(Shape(kind, left + c * CELL, y, CELL, CELL))
-        word = "nothing: NaN" if divisor is None else f"÷ {divisor}"
-        shapes.append(Shape("divisor", left + columns * CELL + GAP, y, right - GAP, CELL, word))
-        words.append(_said(windows, i))
-    height = (len(words) + 1) * (CELL + GAP)
-    padded = (
-        f", with {windows.low} and {windows.high} of padding" if windows.low + windows.high else ""
-    )
-    described = f"An axis of {size} elements{padded}. " + " ".join(words)
-    return _svg(shapes, left + columns * CELL + right, height, described)
+            shapes.append(_cell(kind, left + c * CELL, y))
+        text = "nothing: NaN" if divisor is None else f"÷ {divisor}"
+        shapes.append(_text("divisor", left + columns * CELL + GAP, y, text))
+    outputs = len(windows.divisors)
+    padded = f", with {windows.low} and {windows.high} of padding"
+    words = [f"An axis of {size} elements{padded if windows.low + windows.high else ''}."]
+    words += [_said(windows, output) for output in range(outputs)]
+    width, height = left + columns * CELL + right, (outputs + 1) * (CELL + GAP)
+    return _svg(shapes, width, height, " ".join(words))
 
 
 def _said(windows: Windows, output: int) -> str:
     """What a window does, in words, for those who don't see the picture."""
     columns = np.flatnonzero(windows.taps[output])
     cells = [str(c - windows.low) for c in columns if windows.place(c) == "input"]
-    padding = sum(windows.place(c) == "padding" for c in columns)
-    past = sum(windows.place(c) == "past" for c in columns)
     read = [f"element{'s' * (len(cells) > 1)} {', '.join(cells)}"] if cells else []
-    read += [f"{padding} of padding"] if padding else []
-    read += [f"{past} past the end"] if past else []
+    for place, words in (("padding", "of padding"), ("past", "past the end")):
+        count = sum(windows.place(c) == place for c in columns)
+        read += [f"{count} {words}"] if count else []
     divisor = windows.divisors[output]
     divides = "counts nothing" if divisor is None else f"divides by {divisor}"
     return f"Output {output} reads {' and '.join(read)}, and {divides}."
@@ -143,65 +122,47 @@ def draw_steps(
     x = jnp.asarray(image, jnp.float32)
     pool = jaxpool.adaptive_avg_pool2d if "output_size" in arguments else jaxpool.avg_pool2d
     result = np.asarray(pool(x[None], **arguments)[0])
-    axes = _axes(x.shape, arguments)
-    rows, columns = (axis.taps.shape[1] for axis in axes)
-    below = (rows + 1) * CELL
+    down, across = (Windows.of(n, **arguments) for n in x.shape)
+    rows, columns = down.taps.shape[1], across.taps.shape[1]
     width = max(columns, result.shape[1]) * CELL
     panels = []
     for i, j in at:
         shapes = []
         for r, c in np.ndindex(rows, columns):
-            vertical, horizontal = axes[0].role(i, r), axes[1].role(j, c)
-            place = max(axes[0].place(r), axes[1].place(c), key=PLACES.index)
+            place = max(down.place(r), across.place(c), key=PLACES.index)
+            kind = " ".join([place, *sorted(down.role(i, r) & across.role(j, c))])
             text = "0" if place == "padding" else ""
             if place == "input":
-                text = f"{x[r - axes[0].low, c - axes[1].low]:g}"
-            kind = " ".join([place, *sorted(vertical & horizontal)])
-            shapes.append(Shape(kind, c * CELL, r * CELL, CELL, CELL, text))
+                text = f"{x[r - down.low, c - across.low]:g}"
+            shapes.append(_cell(kind, c * CELL, r * CELL, text))
         begin = (columns - result.shape[1]) / 2 * CELL
         for r, c in np.ndindex(*result.shape):
             kind = "result" if (r, c) == (i, j) else "later" if (r, c) > (i, j) else "output"
-            text = f"{result[r, c]:.3g}"
-            shapes.append(Shape(kind, begin + c * CELL, below + r * CELL, CELL, CELL, text))
-        total = axes[0].divisors[i] * axes[1].divisors[j]
-        shapes.append(Shape("word", 0, rows * CELL, columns * CELL, CELL, f"÷ {total}"))
+            place = begin + c * CELL, (rows + 1 + r) * CELL
+            shapes.append(_cell(kind, *place, f"{result[r, c]:.3g}"))
+        total = down.divisors[i] * across.divisors[j]
+        shapes.append(_text("word", columns * CELL / 2, rows * CELL, f"÷ {total}"))
         described = (
             f"An image of {x.shape[0]} by {x.shape[1]} elements."
             f" Output ({i}, {j}) is {result[i, j]:.3g}, a sum divided by {total}."
         )
-        panels.append(_svg(shapes, width, below + result.shape[0] * CELL, described))
+        panels.append(_svg(shapes, width, (rows + 1 + result.shape[0]) * CELL, described))
     return f'<div class="steps">{"".join(panels)}</div>'
 
 
 def draw_divisors(size: Sequence[int], **arguments: Any) -> str:
     """The result's cells, each with what its sum is divided by."""
-    axes = _axes(size, arguments)
-    divisors = np.outer(*(axis.divisors for axis in axes))
-    _check(divisors, size, arguments)
-    most = divisors.max()
+    ones = jnp.ones((1, *size))
+    sums = jaxpool.avg_pool2d(ones, **arguments, divisor_override=1)[0]
+    averages = jaxpool.avg_pool2d(ones, **arguments)[0]
+    divisors = np.asarray(sums / averages).round().astype(int)
     shapes = []
     for (r, c), divisor in np.ndenumerate(divisors):
-        kind = f"level{round(4 * divisor / most)}"
-        shapes.append(Shape(kind, c * CELL, r * CELL, CELL, CELL, str(divisor)))
+        kind = f"level{round(4 * divisor / divisors.max())}"
+        shapes.append(_cell(kind, c * CELL, r * CELL, str(divisor)))
     rows = "; ".join(" ".join(map(str, row)) for row in divisors)
     height, width = (CELL * n for n in divisors.shape)
     return _svg(shapes, width, height, f"Divisors, row by row: {rows}.")
-
-
-def _axes(sizes: Sequence[int], arguments: dict[str, Any]) -> list[Windows]:
-    """The windows of each axis; a tuple has an entry for each."""
-    return [
-        Windows.of(n, **{k: v[a] if isinstance(v, tuple) else v for k, v in arguments.items()})
-        for a, n in enumerate(sizes)
-    ]
-
-
-def _check(divisors: np.ndarray, size: Sequence[int], arguments: dict[str, Any]) -> None:
-    """Raises unless the pool in two dimensions divides by the product of both axes' divisors."""
-    ones = jnp.ones((1, *size))
-    averages = jaxpool.avg_pool2d(ones, **arguments)[0]
-    sums = jaxpool.avg_pool2d(ones, **arguments, divisor_override=1)[0]
-    np.testing.assert_allclose(averages * divisors, sums, rtol=1e-6)
 
 
 HATCH = (  # of padding that counts
@@ -210,25 +171,24 @@ HATCH = (  # of padding that counts
 )
 
 
-def _svg(shapes: Sequence[Shape], width: float, height: float, described: str) -> str:
+def _svg(shapes: Sequence[str], width: float, height: float, described: str) -> str:
     """The picture of shapes, with a description for those who don't see it."""
     return (
         f'<svg class="windows" role="img" viewBox="-1 -1 {width + 2:g} {height + 2:g}"'
         f' style="width: {width + 2:g}px" aria-label="{escape(described)}">'
-        f"{HATCH}{''.join(_elements(shapes))}</svg>"
+        f"{HATCH}{''.join(shapes)}</svg>"
     )
 
 
-def _elements(shapes: Sequence[Shape]) -> Iterator[str]:
-    for kind, x, y, width, height, text in shapes:
-        if kind not in ("name", "divisor", "word"):
-            yield (
-                f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"/>'
-            )
-        if text:
-            anchor = {"name": x + width, "divisor": x}.get(kind, x + width / 2)
-            middle = y + height / 2
-            yield f'<text class="{kind}" x="{anchor:g}" y="{middle:g}">{escape(text)}</text>'
+def _cell(kind: str, x: float, y: float, text: str = "") -> str:
+    """A square with a text in it; `kind` is its class in the style sheet."""
+    square = f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{CELL}" height="{CELL}"/>'
+    return square + (_text(kind, x + CELL / 2, y, text) if text else "")
+
+
+def _text(kind: str, x: float, y: float, text: str) -> str:
+    """A text in a row of cells, before, around or after `x`, as the style sheet has it."""
+    return f'<text class="{kind}" x="{x:g}" y="{y + CELL / 2:g}">{escape(text)}</text>'
 
 
 DRAWINGS = {"axis": draw_axis, "steps": draw_steps, "divisors": draw_divisors}

@@ -1,9 +1,10 @@
 """The pages as a reader sees them, and how the Python on them is run."""
 
+import ast
 import re
 import textwrap
-import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
@@ -14,11 +15,6 @@ PAGES = {
 }
 README = PAGES["README.md"]
 INCLUDE = re.compile(r'^( *)--8<-- "([^":]+)(?::(\w+))?"$', re.MULTILINE)  # pymdownx.snippets
-
-
-def words(name):
-    """The text of a page in one line."""
-    return " ".join(PAGES[name].split())
 
 
 def assembled(name):
@@ -35,9 +31,33 @@ def assembled(name):
     return INCLUDE.sub(included, PAGES[name])
 
 
+def table(name, header):
+    """The cells of the rows below the one that begins with `header`, a pattern."""
+    pattern = rf"^\| {header}.*\|\n\|[-|]+\n((?:\|.*\n)+)"
+    (rows,) = re.findall(pattern, PAGES[name], re.MULTILINE)
+    return [[cell.strip("| ") for cell in row.split(" |")[:-1]] for row in rows.splitlines()]
+
+
 def python_in(text):
     """The Python blocks of a page, in order."""
     return re.findall(r"```(?:python|{ \.python })\n(.*?)```", text, re.DOTALL)
+
+
+def defined(name):
+    """What a page imports and defines, and the keywords that it shares, without its examples."""
+
+    def is_kept(node):
+        if isinstance(node, ast.Assign):
+            return isinstance(node.value, ast.Dict) or ast.unparse(node.value).startswith(
+                "partial("
+            )
+        return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+
+    tree = ast.parse("\n".join(python_in(assembled(name))))
+    tree.body = [node for node in tree.body if is_kept(node)]
+    names = {}
+    exec(compile(tree, name, "exec"), names)
+    return SimpleNamespace(**names)
 
 
 def assert_blocks_run(text):
@@ -52,15 +72,6 @@ def assert_blocks_run(text):
         comments = re.findall(r"^ *print\(.*?\)((?:(?:  |\n *)# .*)+)$", block, re.MULTILINE)
         promised = [line for lines in comments for line in re.findall("# (.*)", lines)]
         assert printed == promised, f"{printed} is printed, and not {promised}"
-
-
-def failure_of(text):
-    """The traceback, if its blocks do not run, as text: not every error can leave a process."""
-    try:
-        assert_blocks_run(text)
-    except Exception:
-        return traceback.format_exc()
-    return ""
 
 
 def assert_is_chart(path):

@@ -3,25 +3,18 @@
 pytest-socket would leave datagrams, names and other processes alone.
 """
 
-import socket
-
 from processes import run_python
 
 FAR = ("192.0.2.1", 9)  # an address for documentation: nobody has it
-ELSEWHERE = [  # events that Python raises before it acts, with their arguments
-    ("socket.connect", None, FAR),
-    ("socket.connect", None, ("2001:db8::1", 9, 0, 0)),
-    ("socket.sendto", None, FAR),
-    ("socket.sendmsg", None, FAR),
-    ("socket.getaddrinfo", "a.invalid", 9, 0, 0, 0),
-    ("socket.getaddrinfo", b"127.0.0.1.invalid", 9, 0, 0, 0),
-    ("socket.gethostbyname", "a.invalid"),
-    ("socket.gethostbyaddr", FAR[0]),
-    ("socket.getnameinfo", FAR),
-]
 CHECK = f"""
 import sys, pytest
-for event in {ELSEWHERE}:
+for event in [  # that Python raises before it acts, with their arguments
+    ("socket.connect", None, {FAR}),
+    ("socket.connect", None, ("2001:db8::1", 9, 0, 0)),
+    ("socket.sendto", None, {FAR}),
+    ("socket.getaddrinfo", b"127.0.0.1.invalid", 9, 0, 0, 0),
+    ("socket.gethostbyname", "a.invalid"),
+]:
     with pytest.raises(RuntimeError, match=f"no network, and {{event[0]}} asks"):
         sys.audit(*event)
 """
@@ -33,8 +26,3 @@ def test_the_tests_reach_no_other_machine():
 
 def test_nor_does_a_process_that_they_start():
     run_python("-c", CHECK)
-
-
-def test_the_tests_reach_their_own_machine():
-    with socket.create_server(("localhost", 0)) as server:
-        socket.create_connection(server.getsockname()).close()

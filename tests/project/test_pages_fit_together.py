@@ -1,39 +1,42 @@
 """What the pages share comes from one place, and what they name or link is there.
 
-The build of the site checks the links, sections and navigation of its pages.
+The build of the site checks the links, sections and navigation of its pages, and docs/check.py
+whether their code fits.
 """
 
-import json
 import re
+from pathlib import Path
 
-import numpy as np
 import pytest
-from pages import FOLDER, INCLUDE, PAGES, ROOT, words
+from pages import PAGES, README, ROOT
 
-from docs.figures.windows import DRAWINGS
+import jaxpool
 
-GOLDEN = FOLDER.parent / "golden" / "torch.npz"
+
+def test_public_names():
+    public = {name for name in vars(jaxpool) if not name.startswith("_")}
+    assert public - {"linen", "nnx"} == {*jaxpool.__all__}
+    assert (Path(jaxpool.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.parametrize("name", jaxpool.__all__)
+def test_every_public_name_is_documented(name):
+    assert ">>>" in getattr(jaxpool, name).__doc__
+    for place in ["jaxpool", "jaxpool.nnx"] if name[0].isupper() else ["jaxpool"]:
+        assert f"\n::: {place}.{name}\n" in PAGES["docs/reference.md"]
+    assert name in README or name[:-2] + "1d/2d/3d" in README
+
+
+def test_the_version_is_one():
+    version, date = re.findall(
+        r"^(?:version|date-released): (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE
+    )
+    assert version == jaxpool.__version__
+    assert f"\n## {version} - {date}\n" in PAGES["CHANGELOG.md"]
+    assert f"\nsite_name: jaxpool {version} " in (ROOT / "mkdocs.yml").read_text()
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if "/" not in name])
 def test_links_and_pictures_exist(name):
     for target in re.findall(r"\]\(([^)#:]+)[)#]", PAGES[name]):
         assert (ROOT / target).exists(), target
-
-
-def test_every_example_is_shown():
-    shown = {name for page in PAGES.values() for _, name, _ in INCLUDE.findall(page)}
-    assert shown >= {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
-
-
-def test_figures_on_the_first_page():
-    calls = json.loads(str(np.load(GOLDEN)["calls"]))["calls"]
-    assert f"for {len(calls)} calls" in words("README.md")
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_code_needs_no_scrolling(name):
-    """A page is 80 columns wide beside its navigation; drawings are not shown as code."""
-    blocks = re.findall(r"^ *```(\S*).*\n((?:.*\n)*?) *```$", PAGES[name], re.MULTILINE)
-    lines = [line for kind, text in blocks if kind not in DRAWINGS for line in text.splitlines()]
-    assert [line for line in lines if len(line) > 80] == []
