@@ -5,7 +5,6 @@ A page is taken as the site shows it, with the sections of other files that it i
 
 import doctest
 import importlib
-import os
 import re
 from importlib.util import find_spec
 
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 from cases import slow
 from pages import FOLDER, PAGES, assembled, assert_blocks_run, python_in
-from processes import run_python
+from processes import run_on_8_devices
 
 import jaxpool
 
@@ -53,8 +52,7 @@ def test_a_page(name, monkeypatch):
 def test_the_page_on_sharding():
     """In an interpreter of its own, with 8 devices."""
     code = "import pages; pages.assert_blocks_run(pages.assembled('docs/scaling.md'))"
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    run_python("-c", code, cwd=FOLDER, env=environment)
+    run_on_8_devices("-c", code, cwd=FOLDER)
 
 
 def test_the_page_on_deployment(tmp_path, monkeypatch):
