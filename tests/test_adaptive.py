@@ -1,5 +1,7 @@
 """Adaptive pooling: PyTorch's bins to the last pixel, at a cost that does not grow with them."""
 
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from cases import Call, normal, slow
 from oracle import Adaptive
 
 from jaxpool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, avg_pool2d
+from jaxpool._window import AdaptiveBins
 
 
 def integers(shape):
@@ -30,6 +33,20 @@ def test_where_the_output_divides_the_size_it_is_a_fixed_window():
         for f in (lambda x: adaptive_avg_pool2d(x, (4, 5)), lambda x: avg_pool2d(x, (3, 4)))
     ]
     assert programs[0] == programs[1]
+
+
+def test_bins_that_are_windows_of_a_fixed_size():
+    """As which a TPU sums them."""
+    found = 0
+    for size, outputs in itertools.product(range(1, 41), repeat=2):
+        if size % outputs and (span := AdaptiveBins(0, size, outputs).uniform):
+            firsts = np.arange(outputs) * span.stride - span.low
+            ends = np.minimum(firsts + span.kernel, size)
+            windows = [[*range(max(i, 0), j)] for i, j in zip(firsts, ends, strict=True)]
+            assert windows == oracle.bins(size, outputs), (size, outputs)
+            assert firsts[-1] + span.kernel == size + span.end
+            found += 1
+    assert found > 100
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "complex64"])

@@ -61,8 +61,7 @@ POOLS = {
 
 
 SUMS = [("stored", "value"), ("converted", "value"), ("masked", "value")]
-SUMS += [("stored", "gradient"), ("converted", "gradient")]
-COUNT = ("counted", "value")
+SUMS += [("counted", "value"), ("stored", "gradient"), ("converted", "gradient")]
 PLATFORMS = "cpu", "gpu", "tpu"
 
 
@@ -85,7 +84,7 @@ def written(config, origin, purpose):
 
 
 def table():
-    """All plans; of 16 bits (converted) and masks where they differ from those of float32."""
+    """All plans; of 16 bits (converted), masks and their counts where they differ from float32."""
     for name, config in POOLS.items():
         for origin, purpose in SUMS:
             found, usual = written(config, origin, purpose), written(config, "stored", purpose)
@@ -107,7 +106,7 @@ def test_every_geometry_has_a_way_on_every_platform(has_barrier, monkeypatch):
     for config in [*configs, *(case.values[0] for case in CASES)]:
         spans = spans_of(config)
         needed = {s for s in spans if isinstance(s, AdaptiveBins) or not s.is_identity}
-        for sums, rules in itertools.product([*SUMS, COUNT], RULES):
+        for sums, rules in itertools.product(SUMS, RULES):
             axes = [(way, s.axis) for way, windows in steps(rules, config, *sums) for s in windows]
             taken = {axis for way, axis in axes if way == "take_near"}
             assert taken == {s.axis for s in needed if isinstance(s, Span) and is_far(s)}
