@@ -13,10 +13,9 @@ kernels          that the chip starts, one after the other
 cycles           of a TPU, an estimate that is good to some 20%
 """
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,29 +24,16 @@ import jax
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.chips import CHIPS, TPU, described, missing
+from benchmarks.chips import CHIPS, NO_GRAPHS, PACKAGES, add_xla_flag, described, missing
 from benchmarks.hlo import cycles, kernels
 from benchmarks.peers import IN_JAX, JAXPOOL
-from benchmarks.pools import ACCELERATOR, DIRECTIONS, DTYPES, LAST, LAYOUTS, Pool, add_choice, union
+from benchmarks.pools import ACCELERATOR, DIRECTIONS, DTYPES, LAST, LAYOUTS, QUICK, Case
 from benchmarks.programs import Program, prepare
-from benchmarks.tables import Table, show_ratios, versions
+from benchmarks.tables import Table, parser, versions
 
 METRICS = ("hbm_bytes", "temporary_bytes", "kernels", "cycles")
-KEY = ["pool", "dtype", "layout", "direction"]
+KEY = list(Case._fields)
 TOLERANCE = 0.02
-# Most rows of the plan, in little time.
-QUICK = [
-    Pool.named(name)
-    for name in (
-        "8x64x128x128 k2 s2",
-        "16x64x112x112 k3 s2 p1",
-        "32x512x7x7 k7 s7",
-        "32x128x56x56 k56 s56",
-        "4x16x128x128 k31 s1 p15",
-        "32x256x13x13 to6",
-        "8x64x128x128 k8 s8 masked",
-    )
-]
 QUICK_SETTINGS = [("float32", LAST, "forward"), ("bfloat16", LAST, "backward")]
 
 
@@ -58,15 +44,13 @@ def compiler(chip: str, folder: Path) -> Callable[[Program], dict[str, int]]:
       chip: of `CHIPS`.
       folder: where libtpu may write its schedules.
     """
-    if chip in TPU:
-        # Of all passes, and not of the last alone, it would write 50 times as much.
-        os.environ["LIBTPU_INIT_ARGS"] = (
-            f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
-            " --xla_jf_dump_llo_pass_label_regex=^final_bundles"
-        )
-    else:  # kernels are counted one by one
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_command_buffer="
+    # Of all passes, and not of the last alone, libtpu would write 50 times as much.
+    os.environ["LIBTPU_INIT_ARGS"] = (
+        f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
+        " --xla_jf_dump_llo_pass_label_regex=^final_bundles"
+    )
+    if chip == "h100":
+        add_xla_flag(NO_GRAPHS)
     on_chip = jax.sharding.SingleDeviceSharding(described(chip)[0])
 
     def cost(program: Program) -> dict[str, int]:
@@ -80,25 +64,23 @@ def compiler(chip: str, folder: Path) -> Callable[[Program], dict[str, int]]:
             "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
             "kernels": len(found),
         }
-        if rate := CHIPS[chip].bytes_per_cycle:
-            figures["cycles"] = sum(cycles(kernel, folder, rate) for kernel in found)
+        if chip == "v5e":
+            figures["cycles"] = sum(cycles(kernel, folder) for kernel in found)
         return figures
 
     return cost
 
 
-def measure(options: argparse.Namespace) -> pd.DataFrame:
-    """The costs of all that the options ask for."""
-    pools = QUICK if options.quick else union(options.pools)
-    settings = QUICK_SETTINGS if options.quick else product(DTYPES, LAYOUTS, DIRECTIONS)
-    records = []
+def measure(chip: str, cases: Iterable[Case], peers: Sequence[str]) -> pd.DataFrame:
+    """The costs of all programs that there are."""
     with TemporaryDirectory() as folder:
-        cost = compiler(options.chip, Path(folder))
-        for pool, setting in tqdm(list(product(pools, settings))):
-            for peer in (JAXPOOL, *options.peers):
-                if program := prepare(peer, pool, *setting):
-                    key = dict(zip(KEY, (pool.name, *setting), strict=True))
-                    records.append({"peer": peer} | key | cost(program))
+        cost = compiler(chip, Path(folder))
+        records = [
+            {"peer": peer} | case.key | cost(program)
+            for case in tqdm(cases)
+            for peer in (JAXPOOL, *peers)
+            if (program := prepare(peer, case))
+        ]
     return pd.DataFrame(records)
 
 
@@ -120,36 +102,27 @@ def regressions(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compiles, prints ratios, saves; 1 if a check finds something worse, 2 if it cannot check."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "benchmarks.compiled", None, __doc__, formatter_class=formatter
-    )
-    every = [peer for peer in IN_JAX if peer != JAXPOOL]
-    add = parser.add_argument
-    add("--chip", choices=CHIPS, default="v5e")
-    add("--quick", action="store_true", help="a few pools, each in two settings")
-    add_choice(parser, ACCELERATOR)
-    add("--peers", nargs="*", choices=every, help="all by default, none with --check")
-    add("--save", type=Path, metavar="FILE", help="write all figures")
-    add("--check", action="store_true", help="exit with 1 if jaxpool is worse than committed")
-    options = parser.parse_args(arguments)
-    if options.peers is None:
-        options.peers = [] if options.check else every
-    if reason := missing(options.chip):
+    made = parser("compiled", __doc__, ACCELERATOR, [*IN_JAX])
+    made.add_argument("--chip", choices=CHIPS, default="v5e")
+    made.add_argument("--quick", action="store_true", help="a few pools, each in two settings")
+    made.add_argument("--check", action="store_true", help="1 if jaxpool is worse than committed")
+    options = made.parse_args(arguments)
+    chip, used = options.chip, versions(PACKAGES[options.chip])
+    if reason := missing(chip):
         print(reason, file=sys.stderr)
         return 2
-    used = versions(CHIPS[options.chip].packages)
-    committed = Table.load(f"compiled_{options.chip}") if options.check else None
-    if committed and committed.versions != used:
+    pools = QUICK if options.quick else options.pools
+    settings = QUICK_SETTINGS if options.quick else product(DTYPES, LAYOUTS, DIRECTIONS)
+    cases = [Case(pool, *setting) for pool, setting in product(pools, settings)]
+    if not options.check:
+        table = Table(CHIPS[chip], used, measure(chip, cases, options.peers))
+        table.report("cycles" if chip == "v5e" else "hbm_bytes", options.save)
+        return 0
+    committed = Table.load(f"compiled_{chip}")
+    if committed.versions != used:
         print(f"committed with {committed.versions}, and here is {used}", file=sys.stderr)
         return 2
-    records = measure(options)
-    if options.save:
-        Table(CHIPS[options.chip].title, used, records).save(options.save)
-    if committed is None:
-        print(show_ratios(records, "cycles" if "cycles" in records else "hbm_bytes"))
-        return 0
-    worse = regressions(committed.records, records)
+    worse = regressions(committed.records, measure(chip, cases, []))
     print(*worse, f"{len(worse)} figures are worse by more than {TOLERANCE:.0%}, or new", sep="\n")
     return 1 if worse else 0
 

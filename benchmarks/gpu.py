@@ -8,7 +8,6 @@ the median of 20 calls, and of each call the time that its kernels run, as CUDA'
 it. Inputs that fit in the L2 cache stay there.
 """
 
-import argparse
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,37 +22,37 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.measure import warn_of_noise
+from benchmarks.chips import NO_GRAPHS, add_xla_flag
+from benchmarks.measure import figures
 from benchmarks.peers import IN_JAX, JAXPOOL, TORCH, torch
-from benchmarks.pools import ACCELERATOR, DIRECTIONS, DTYPES, LAYOUTS, Pool, add_choice, union
+from benchmarks.pools import ACCELERATOR, DIRECTIONS, DTYPES, LAYOUTS, Case, Pool
 from benchmarks.programs import prepare
-from benchmarks.tables import Table, show_ratios, versions
+from benchmarks.tables import Table, parser, versions
 
-SETTINGS = list(product(DTYPES, LAYOUTS, DIRECTIONS))
 PACKAGES = ("jaxpool", "jax", "jaxlib", "flax", "equinox", "keras", "torch")
 WARM_UP, CALLS = 3, 20
 Record = dict[str, Any]
 
 
-def record(peer: str, pool: Pool, setting: Sequence[str], microseconds: Sequence[float]) -> Record:
+def cases(pool: Pool) -> list[Case]:
+    """A pool in all dtypes, layouts and directions."""
+    return [Case(pool, *values) for values in product(DTYPES, LAYOUTS, DIRECTIONS)]
+
+
+def record(peer: str, case: Case, seconds: Sequence[float]) -> Record:
     """What is kept of the kernels of `CALLS` calls."""
-    calls = np.asarray(microseconds).reshape(CALLS, -1)
-    lower, median, upper = np.quantile(calls.sum(1), [0.25, 0.5, 0.75])
-    key = {"peer": peer, "pool": pool.name}
-    key |= dict(zip(("dtype", "layout", "direction"), setting, strict=True))
-    spread = (upper - lower) / 2 / median
-    return key | {"us": median, "spread": spread, "kernels": calls.shape[1]}
+    calls = np.reshape(seconds, (CALLS, -1))
+    return {"peer": peer} | case.key | figures(calls.sum(1)) | {"kernels": calls.shape[1]}
 
 
 def of_jax(pool: Pool, peers: Sequence[str]) -> list[Record]:
     """The times of all programs of a pool, called in random order."""
     programs, lowered = {}, []
-    for peer, setting in product(peers, SETTINGS):
-        if program := prepare(peer, pool, *setting):
-            name = f"program{len(programs)}"
-            program.function.__name__ = name
+    for peer, case in product(peers, cases(pool)):
+        if program := prepare(peer, case):
+            name = program.function.__name__ = f"program{len(programs)}"
             lowered.append(jax.jit(program.function).lower(*program.arguments))
-            programs[f"jit_{name}"] = peer, setting, program.draw()
+            programs[f"jit_{name}"] = peer, case, program.draw()
     with ThreadPoolExecutor() as threads:
         compiled = list(threads.map(lambda one: one.compile(), lowered))
     calls = list(zip(compiled, (arguments for *_, arguments in programs.values()), strict=True))
@@ -71,22 +70,19 @@ def of_jax(pool: Pool, peers: Sequence[str]) -> list[Record]:
             call(CALLS)
         (path,) = Path(folder).rglob("*.xplane.pb")
         times: dict[str, list[float]] = {module: [] for module in programs}
-        for module, microseconds in kernels(path):
-            times[module].append(microseconds)
-    return [
-        record(peer, pool, setting, times[module])
-        for module, (peer, setting, _) in programs.items()
-    ]
+        for module, seconds in kernels(path):
+            times[module].append(seconds)
+    return [record(peer, case, times[module]) for module, (peer, case, _) in programs.items()]
 
 
 def kernels(path: Path) -> list[tuple[str, float]]:
-    """The module of each kernel that a profile holds, and its microseconds, in their order."""
+    """The module of each kernel that a profile holds, and its seconds, in their order."""
     planes = jax.profiler.ProfileData.from_file(str(path)).planes
     gpus = (plane for plane in planes if plane.name.startswith("/device:GPU"))
     streams = (line for gpu in gpus for line in gpu.lines if line.name.startswith("Stream"))
     events = sorted((event for line in streams for event in line.events), key=lambda e: e.start_ns)
-    modules = ((dict(event.stats).get("hlo_module"), event.duration_ns / 1e3) for event in events)
-    return [(module, microseconds) for module, microseconds in modules if module]
+    modules = ((dict(event.stats).get("hlo_module"), event.duration_ns / 1e9) for event in events)
+    return [(module, seconds) for module, seconds in modules if module]
 
 
 def of_torch(pools: Sequence[Pool]) -> list[Record]:
@@ -94,8 +90,8 @@ def of_torch(pools: Sequence[Pool]) -> list[Record]:
     import torch as library
 
     records = []
-    for pool, setting in product(pools, SETTINGS):
-        if not (call := torch(pool, *setting, device="cuda")):
+    for case in (case for pool in pools for case in cases(pool)):
+        if not (call := torch(case, "cuda")):
             continue
         for _ in range(WARM_UP):
             call()
@@ -108,37 +104,22 @@ def of_torch(pools: Sequence[Pool]) -> list[Record]:
         on_gpu = library.autograd.DeviceType.CUDA
         found = [event.time_range for event in profile.events() if event.device_type == on_gpu]
         found.sort(key=lambda kernel: kernel.start)
-        records.append(record(TORCH, pool, setting, [kernel.elapsed_us() for kernel in found]))
+        records.append(record(TORCH, case, [kernel.elapsed_us() / 1e6 for kernel in found]))
     return records
 
 
 def main() -> None:
     """Measures, prints the ratios, and writes what --save names."""
-    every = [peer for peer in (*IN_JAX, TORCH) if peer != JAXPOOL]
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("benchmarks.gpu", None, __doc__, formatter_class=formatter)
-    add_choice(parser, ACCELERATOR)
-    parser.add_argument("--peers", nargs="*", choices=every, default=every)
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write all times")
-    options = parser.parse_args()
-    # Kernels of a CUDA graph would not say whose they are; PyTorch needs memory as well.
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_command_buffer="
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    pools, records = union(options.pools), []
-    in_jax = [JAXPOOL, *(peer for peer in options.peers if peer != TORCH)]
-    for pool in tqdm(pools):
-        records += of_jax(pool, in_jax)
+    options = parser("gpu", __doc__, ACCELERATOR, [*IN_JAX, TORCH]).parse_args()
+    add_xla_flag(NO_GRAPHS)
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # PyTorch needs memory as well
+    peers = [JAXPOOL, *(peer for peer in options.peers if peer != TORCH)]
+    records = [record for pool in tqdm(options.pools) for record in of_jax(pool, peers)]
     if TORCH in options.peers:  # with a profiler, and so a process, of its own
         with get_context("spawn").Pool(1) as process:
-            records += process.apply(of_torch, (pools,))
-    table = Table(jax.devices("gpu")[0].device_kind, versions(PACKAGES), pd.DataFrame(records))
-    print(f"Times over jaxpool's on one {table.hardware}: above 1, jaxpool is faster.")
-    print(show_ratios(table.records, "us"))
-    keys = table.records[["peer", "pool", "dtype", "layout", "direction"]].agg(" ".join, axis=1)
-    warn_of_noise(dict(zip(keys, table.records["spread"], strict=True)))
-    if options.save:
-        table.save(options.save)
+            records += process.apply(of_torch, (options.pools,))
+    hardware = jax.devices("gpu")[0].device_kind
+    Table(hardware, versions(PACKAGES), pd.DataFrame(records)).report("us", options.save)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ COLLECTIVES = "all-gather", "all-reduce", "all-to-all", "reduce-scatter", "colle
 WIDTHS = {"pred": 1, "bf16": 2, "c64": 8, "c128": 16}  # other names end in their bits
 NO_KERNELS = {"parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all"}
 UNKNOWN = {"while", "conditional", "call"}  # their bodies would have to be counted
+BYTES_PER_CYCLE = 440  # of HBM, as XLA estimates a loop in float32 on a TPU v5e
 _OPERATION = re.compile(r"\s+(?:ROOT )?%(\S+) = (\(.*?\)|\w+\[[\d,]*\]\S*) ([\w-]+)\((.*?)\)")
 _COMPUTATION = re.compile(r"(?:ENTRY )?%(\S+) \(.*\{$")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
@@ -88,32 +89,28 @@ def shape_bytes(shape: str, on_chip: bool = False) -> int:
     return total
 
 
-def collectives(text: str) -> list[int]:
-    """How many of each of `COLLECTIVES` the program has."""
-    return [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES]
+def collectives(text: str) -> str:
+    """The collectives of a program, such as "1 all-gather, 2 collective-permute", or "none"."""
+    counts = {name: len(re.findall(rf" {name}(-start)?\(", text)) for name in COLLECTIVES}
+    return ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
 
 
-def cycles(kernel: Kernel, dump: Path, bytes_per_cycle: float) -> int:
-    """How many cycles a kernel of a TPU takes: good to some 20%, to compare programs by.
+def cycles(kernel: Kernel, dump: Path) -> int:
+    """How many cycles a kernel of a TPU v5e takes: good to some 20%, to compare programs by.
 
     The largest of XLA's own estimate, the bundles that it scheduled, and the traffic of HBM: a
     fusion has an estimate; a `reduce-window` that stands alone has none, but it has a schedule.
     """
-    line = kernel.operation.line
-    estimate = re.search(r'"estimated_cycles":"(\d+)"', line)
-    schedules = [
-        path.read_text()
-        for path in dump.iterdir()
-        if path.name.endswith("final_bundles.txt") and "schedule" not in path.name
-        if f"-{kernel.operation.name}-" in path.name
-    ]
+    name, line = kernel.operation.name, kernel.operation.line
+    estimates = map(int, re.findall(r'"estimated_cycles":"(\d+)"', line))
     iterations = re.search(r'"iteration_bounds":\[([^\]]*)\]', line)
     trips = prod(map(int, re.findall(r"\d+", iterations[1]))) if iterations else None
-    return max(
-        int(estimate[1]) if estimate else 0,
-        *(bundles(schedule.splitlines(), trips) for schedule in schedules),
-        round(kernel.hbm_bytes / bytes_per_cycle),
-    )
+    schedules = [
+        bundles(path.read_text().splitlines(), trips)
+        for path in dump.glob(f"*-{name}-*final_bundles.txt")
+        if "schedule" not in path.name
+    ]
+    return max(*estimates, *schedules, round(kernel.hbm_bytes / BYTES_PER_CYCLE), 0)
 
 
 def bundles(lines: Iterable[str], trips: int | None) -> int:

@@ -1,18 +1,20 @@
 """How time is measured: in turns, so that noise hits everyone alike; and how much there is."""
 
 import gc
+import os
+import platform
 import random
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
 
-NOISY = 0.15  # a larger spread, or a larger change of the machine's speed, is not to be believed
+NOISY = 0.15  # times with a larger spread are not to be believed
 
 
 @dataclass
@@ -29,17 +31,6 @@ class Clock:
         result = self.call()
         self.times.append(perf_counter() - start)
         return result
-
-    @property
-    def seconds(self) -> float:
-        """The median of a call."""
-        return median(self.times)
-
-    @property
-    def spread(self) -> float:
-        """Half the distance between the outer quartiles, as a fraction of the median."""
-        lower, _, upper = quantiles(self.times * 2, method="inclusive")
-        return (upper - lower) / 2 / self.seconds
 
 
 def take_turns(clocks: Iterable[Clock], seconds: float, rounds: int) -> None:
@@ -66,32 +57,28 @@ def take_turns(clocks: Iterable[Clock], seconds: float, rounds: int) -> None:
             gc.enable()
 
 
-@contextmanager
-def watched() -> Iterator[None]:
-    """Says on the standard error if the machine was busy, by a fixed work before and after."""
-    before = _probe()
-    yield
-    after = _probe()
-    if max(before, after) > (1 + NOISY) * min(before, after):
-        print(
-            f"The machine was busy: a fixed work took {before:.1f} ms before and {after:.1f} ms "
-            "after. Measure again when nothing else runs.",
-            file=sys.stderr,
-        )
+def figures(seconds: Sequence[float]) -> dict[str, float]:
+    """The median in microseconds, and half the distance of the quartiles as a fraction of it."""
+    lower, median, upper = np.quantile(seconds, [0.25, 0.5, 0.75])
+    return {"us": 1e6 * median, "spread": (upper - lower) / 2 / median}
 
 
 def warn_of_noise(spreads: dict[str, float]) -> None:
     """Names the measurements whose spread is too large to believe."""
     noisy = [f"{name} ±{spread:.0%}" for name, spread in spreads.items() if spread > NOISY]
     if noisy:
-        print(
-            f"{len(noisy)} of {len(spreads)} times are noisy:", *noisy, sep="\n  ", file=sys.stderr
-        )
+        head = f"{len(noisy)} of {len(spreads)} times are noisy. Measure when nothing else runs:"
+        print(head, *noisy, sep="\n  ", file=sys.stderr)
 
 
-def _probe() -> float:
-    """Milliseconds of a fixed work in memory and in a core, the median of 15."""
-    clock, array = Clock(lambda: np.sort(array * 2).sum()), np.random.default_rng(0).random(200_000)
-    for _ in range(15):
-        clock.run()
-    return 1e3 * clock.seconds
+def cores() -> int:
+    """How many cores this process may use, which is how many threads each peer gets."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def this_cpu() -> str:
+    """Such as "2 cores of an AMD EPYC"."""
+    path = Path("/proc/cpuinfo")
+    models = re.findall("model name\t: (.*)", path.read_text() if path.exists() else "")
+    return f"{cores()} cores of an {[*models, platform.machine()][0]}"

@@ -1,4 +1,4 @@
-"""One long table of each run, ratios and means of it, and the facts that the pages say.
+"""The table of each run, ratios and means of it, and the facts that the pages say.
 
 python -m benchmarks.tables            shows the facts
 python -m benchmarks.tables --write    writes them to README and the pages, and draws the chart
@@ -8,10 +8,10 @@ A page names a fact where it stands: `<!-- facts: speed -->` before it, `<!-- /f
 `benchmarks/facts.py` has a function for each name.
 """
 
-import argparse
 import json
 import re
 import sys
+from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,16 +21,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.measure import warn_of_noise
 from benchmarks.peers import JAXPOOL
 from benchmarks.pools import Pool
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-# Columns that say what was measured; all others are figures.
-KEYS = (
-    *("runtime", "peer", "pool", "sharded", "chips"),
-    *("dtype", "layout", "direction", "settings", "kernel", "sliding"),
-)
+# Columns that say what was measured, beside the peer; all others are figures.
+KEYS = ("runtime", "pool", "sharded", "chips", "dtype", "layout", "direction", "settings")
 BLOCK = re.compile(r"(<!-- facts: (\w+) -->\n\n).*?(?=<!-- /facts -->)", re.DOTALL)
 
 
@@ -43,43 +41,62 @@ class Table:
     records: pd.DataFrame
 
     def save(self, path: Path) -> None:
-        """Writes a line for each figure, and above them the hardware and the versions."""
-        keys = [key for key in KEYS if key in self.records]
-        long = self.records.melt(keys, var_name="metric").dropna()
-        long["value"] = [_written(value) for value in long["value"]]
-        order = {key: i for i, key in enumerate(self.records[keys].itertuples(index=False))}
-        places = [order[key] for key in long[keys].itertuples(index=False)]
-        long = long.iloc[np.argsort(places, kind="stable")]
+        """Writes the rows, and above them the hardware and the versions."""
         head = json.dumps({"hardware": self.hardware, "versions": self.versions})
-        path.write_text(f"# {head}\n{long.to_csv(index=False)}")
+        rows = self.records.convert_dtypes()  # counts stay whole beside gaps
+        path.write_text(f"# {head}\n{rows.to_csv(index=False, float_format='%.4g')}")
 
     @classmethod
     def load(cls, name: str) -> "Table":
         """Reads what `save` wrote, by the name of a file in `results`."""
         path = RESULTS / f"{name}.csv"
         head = json.loads(path.read_text().split("\n", 1)[0].removeprefix("# "))
-        long = pd.read_csv(path, skiprows=1, dtype=str)
-        keys = [key for key in KEYS if key in long]
-        wide = long.set_index([*keys, "metric"])["value"].unstack("metric", sort=False)
-        return cls(head["hardware"], head["versions"], wide.reset_index().apply(_numeric))
+        return cls(**head, records=pd.read_csv(path, skiprows=1))
+
+    def report(self, metric: str, path: Path | None) -> None:
+        """Prints ratios and warns of noise, as each command does, and saves if there is a path."""
+        records, found = self.records, ratios(self.records, metric)
+        apart = [key for key in ("runtime", "settings") if key in records]
+        mine = records[records["peer"] == JAXPOOL].set_index(found.index.names)[metric]
+        print(f"{metric} over jaxpool's on {self.hardware}: above 1, jaxpool is better.\n")
+        for shown in (found.assign(**{f"{JAXPOOL}, {metric}": mine}), means(found, apart)):
+            print(shown.map(number).to_string(), "\n")
+        if "spread" in records:
+            keys = records[["peer", *found.index.names]].agg(" ".join, axis=1)
+            warn_of_noise(dict(zip(keys, records["spread"], strict=True)))
+        if path:
+            self.save(path)
 
 
-def _written(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return str(int(value)) if float(value).is_integer() else f"{value:.4g}"
+def parser(command: str, about: str, pools: Sequence[Pool], peers: Sequence[str]) -> ArgumentParser:
+    """The options of each command: which pools and peers, and where to save."""
+    name, formatter = f"python -m benchmarks.{command}", RawDescriptionHelpFormatter
+    made = ArgumentParser(name, None, about, formatter_class=formatter)
+    words = "with one of these words in their names, such as k3, excl or 32x512x7x7; else all"
+    made.add_argument(
+        "--pools", nargs="+", action=_Chosen, default=pools, metavar="WORD", help=words
+    )
+    others = [peer for peer in peers if peer != JAXPOOL]
+    if others:
+        made.add_argument("--peers", nargs="*", choices=others, default=others)
+    made.add_argument("--save", type=Path, metavar="FILE", help="write all figures")
+    return made
 
 
-def _numeric(column: pd.Series) -> pd.Series:
-    try:
-        return pd.to_numeric(column)
-    except ValueError:  # operators by name
-        return column
+class _Chosen(Action):
+    """The pools of words."""
+
+    def __call__(self, parser: ArgumentParser, options: Any, words: Any, _: Any = None) -> None:
+        said = {pool: {pool.name, *pool.name.split()} for pool in self.default}
+        if unknown := {*words}.difference(*said.values()):
+            names = ", ".join(pool.name for pool in said)
+            parser.error(f"no pool has {', '.join(unknown)} in its name. They are {names}")
+        setattr(options, self.dest, [pool for pool in said if said[pool] & {*words}])
 
 
 def ratios(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A column for each peer: its figure over jaxpool's, of the same pool, dtype and so on."""
-    keys = [key for key in KEYS if key in records and key != "peer"]
+    keys = [key for key in KEYS if key in records]
     peers = records["peer"].unique()
     figures = records.set_index([*keys, "peer"])[metric].unstack("peer", sort=False)[peers]
     return figures.div(figures[JAXPOOL], axis=0).drop(columns=JAXPOOL)
@@ -88,24 +105,15 @@ def ratios(records: pd.DataFrame, metric: str) -> pd.DataFrame:
 def means(of_pools: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Geometric means of ratios, a row for each value of the keys `by`, or one row."""
     logs = np.log(of_pools)
-    return np.exp(logs.groupby(list(by), sort=False).mean() if by else logs.mean().to_frame().T)
+    return np.exp(
+        logs.groupby(list(by), sort=False).mean() if by else logs.mean().to_frame("mean").T
+    )
 
 
 def of_kind(of_pools: pd.DataFrame, kind: str) -> pd.DataFrame:
     """The rows of those pools that are `is_common` or `is_large`; all for "all"."""
     names = of_pools.index.get_level_values("pool")
-    return of_pools[[kind == "all" or getattr(Pool.named(name), kind) for name in names]]
-
-
-def show_ratios(records: pd.DataFrame, metric: str) -> str:
-    """For the terminal: the ratios of each pool, and jaxpool's figure first."""
-    found = ratios(records, metric)
-    mine = records[records["peer"] == JAXPOOL].set_index(found.index.names)[metric]
-    found.insert(0, f"{JAXPOOL}, {metric}", mine)
-    numbers = [number] * len(found.columns)
-    means_ = means(found.iloc[:, 1:]).rename(index={0: "geometric mean"})
-    shown = [found.to_string(formatters=numbers, na_rep="-")]
-    return "\n\n".join([*shown, means_.to_string(formatters=numbers[1:], na_rep="-")])
+    return of_pools[[kind == "all" or getattr(Pool(name), kind) for name in names]]
 
 
 def number(value: float) -> str:
@@ -113,13 +121,6 @@ def number(value: float) -> str:
     if pd.isna(value):
         return "-"
     return f"{value:.2f}" if value < 0.945 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
-
-
-def markdown(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
-    headers = list(headers)
-    lines = [headers, ["---"] * len(headers), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -142,27 +143,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Shows, writes or checks the facts."""
     from benchmarks import facts  # which reads the tables by this module
 
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("benchmarks.tables", None, __doc__, formatter_class=formatter)
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args(arguments)
+    about = ArgumentParser("python -m benchmarks.tables", None, __doc__)
+    about.formatter_class = RawDescriptionHelpFormatter
+    about.add_argument("--write", action="store_true")
+    about.add_argument("--check", action="store_true")
+    options = about.parse_args(arguments)
     found = {name: fact() for name, fact in facts.FACTS.items()}
-    changed = {}
-    for path in pages():
-        before = path.read_text()
-        if (after := written(before, found)) != before:
-            changed[path] = after
+    before = {path: path.read_text() for path in pages()}
+    after = {path: written(text, found) for path, text in before.items()}
+    changed = [path for path in before if after[path] != before[path]]
     if options.write:
-        for path, text in changed.items():
-            path.write_text(text)
+        for path in changed:
+            path.write_text(after[path])
         facts.draw(ROOT / "docs" / "images" / "benchmark.svg")
-    elif options.check:
-        if changed:
-            sys.exit(f"run python -m benchmarks.tables --write: {', '.join(map(str, changed))}")
-    else:
-        for name, fact in found.items():
-            print(f"{name}:\n\n{fact}\n")
+    elif options.check and changed:
+        sys.exit(f"run python -m benchmarks.tables --write: {', '.join(map(str, changed))}")
+    elif not options.check:
+        print(*(f"{name}:\n\n{fact}\n" for name, fact in found.items()), sep="\n")
 
 
 if __name__ == "__main__":
