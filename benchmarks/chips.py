@@ -1,13 +1,10 @@
 """A TPU and a GPU that this machine need not have, as devices that programs are compiled for.
 
-libtpu compiles for TPUs, and the CUDA plugin of JAX for every GPU that a text describes:
-
     device = described("v5e")[0]
     on_chip = jax.sharding.SingleDeviceSharding(device)
     compiled = jax.jit(f, in_shardings=on_chip, out_shardings=on_chip).lower(x).compile()
 
-The arguments may be of NumPy or a `jax.ShapeDtypeStruct`. The program cannot be run. The plugin
-has to be of the version of jaxlib.
+The program cannot be run. The CUDA plugin has to be of the version of jaxlib.
 """
 
 import os

@@ -28,11 +28,10 @@ from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
 from benchmarks.chips import CHIPS, PACKAGES, add_xla_flag, described
-from benchmarks.hlo import collectives, computations, shape_bytes
-from benchmarks.peers import IN_JAX, JAXPOOL, YARDSTICK
+from benchmarks.hlo import collectives, operations, shape_bytes
+from benchmarks.peers import IN_JAX, JAXPOOL, YARDSTICK, program_of
 from benchmarks.pools import DIRECTIONS, FIRST, Case, Pool, pools
-from benchmarks.programs import program_of
-from benchmarks.tables import Table, parser, versions
+from benchmarks.tables import Table, read_options, versions
 from examples.halos import avg_pool_of_shards
 
 BY_HAND = "jaxpool, shard_map"
@@ -114,13 +113,10 @@ def records(shards: Shards, chip: str | None) -> Iterator[dict[str, Any]]:
         functions[BY_HAND] = in_shards(pool, mesh, spec)
         functions[YARDSTICK] = IN_JAX[YARDSTICK](pool, FIRST)
     for (peer, function), direction in product(functions.items(), DIRECTIONS):
-        program = program_of(function, Case(pool, dtype, FIRST, direction))
-        result = jax.eval_shape(program.function, *program.arguments)
-        placed, out = jax.tree.map(
-            lambda a: fitting(spec, a.shape, mesh), (program.arguments, result)
-        )
-        jitted = jax.jit(program.function, in_shardings=placed, out_shardings=out)
-        compiled = jitted.lower(*program.arguments).compile()
+        program, shapes = program_of(function, Case(pool, dtype, FIRST, direction))
+        result = jax.eval_shape(program, *shapes)
+        placed, out = jax.tree.map(lambda a: fitting(spec, a.shape, mesh), (shapes, result))
+        compiled = jax.jit(program, in_shardings=placed, out_shardings=out).lower(*shapes).compile()
         text, memory = compiled.as_text(), compiled.memory_analysis()
         far, sent = exchanged(text, [getattr(d, "coords", (0,)) for d in mesh.devices.flat])
         yield {
@@ -150,27 +146,22 @@ def exchanged(text: str, places: Sequence[Any]) -> tuple[int, int]:
       places: the coordinates of its chips, in the order of the mesh.
     """
     far, sent = 0, 0
-    for operations in computations(text).values():
-        shapes = {operation.name: operation.shape for operation in operations}
-        for operation in operations:
-            if operation.kind not in ("collective-permute", "collective-permute-start"):
-                continue
+    every = operations(text)
+    for operation in every.values():
+        if operation.kind in ("collective-permute", "collective-permute-start"):
             pairs = re.findall(r"(?<=[{,])\{(\d+),(\d+)\}", operation.line)
             far += any(dist(places[int(a)], places[int(b)]) > 1 for a, b in pairs)
-            sent += sum(shape_bytes(shapes[name].split("{")[0]) for name in operation.operands)
+            sent += sum(shape_bytes(every[name].shape.split("{")[0]) for name in operation.operands)
     return far, sent
 
 
 def main() -> None:
     """Compiles, prints what is found, and writes what --save names."""
-    every = [shards.pool for shards in ON_CPU + ON_PODS]
-    made = parser("collectives", __doc__, dict.fromkeys(every), ())
-    made.add_argument("--chip", choices=["v5e"], help="compile for pods of these")
-    options = made.parse_args()
-    chip, cases = (
-        options.chip,
-        [s for s in (ON_PODS if options.chip else ON_CPU) if s.pool in options.pools],
-    )
+    pools = dict.fromkeys(shards.pool for shards in ON_CPU + ON_PODS)
+    of_pods = {"choices": ["v5e"], "help": "compile for pods of these"}
+    options = read_options("collectives", __doc__, pools, chip=of_pods)
+    chip, every = options.chip, ON_PODS if options.chip else ON_CPU
+    cases = [shards for shards in every if shards.pool in options.pools]
     if not chip:  # before JAX counts its devices
         add_xla_flag("--xla_force_host_platform_device_count=8")
     found = pd.DataFrame([record for case in tqdm(cases) for record in records(case, chip)])

@@ -15,7 +15,7 @@ cycles           of a TPU, an estimate that is good to some 20%
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,103 +26,83 @@ from tqdm import tqdm
 
 from benchmarks.chips import CHIPS, NO_GRAPHS, PACKAGES, add_xla_flag, described, missing
 from benchmarks.hlo import cycles, kernels
-from benchmarks.peers import IN_JAX, JAXPOOL
-from benchmarks.pools import ACCELERATOR, DIRECTIONS, DTYPES, LAST, LAYOUTS, QUICK, Case
-from benchmarks.programs import Program, prepare
-from benchmarks.tables import Table, parser, versions
+from benchmarks.peers import IN_JAX, JAXPOOL, prepare
+from benchmarks.pools import ACCELERATOR, LAST, QUICK, Case, cases
+from benchmarks.tables import Table, read_options, versions
 
 METRICS = ("hbm_bytes", "temporary_bytes", "kernels", "cycles")
-KEY = list(Case._fields)
 TOLERANCE = 0.02
-QUICK_SETTINGS = [("float32", LAST, "forward"), ("bfloat16", LAST, "backward")]
-
-
-def compiler(chip: str, folder: Path) -> Callable[[Program], dict[str, int]]:
-    """What compiles programs for a chip and counts; a process can have one only.
-
-    Args:
-      chip: of `CHIPS`.
-      folder: where libtpu may write its schedules.
-    """
-    # Of all passes, and not of the last alone, libtpu would write 50 times as much.
-    os.environ["LIBTPU_INIT_ARGS"] = (
-        f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
-        " --xla_jf_dump_llo_pass_label_regex=^final_bundles"
-    )
-    if chip == "h100":
-        add_xla_flag(NO_GRAPHS)
-    on_chip = jax.sharding.SingleDeviceSharding(described(chip)[0])
-
-    def cost(program: Program) -> dict[str, int]:
-        for path in folder.iterdir():
-            path.unlink()
-        jitted = jax.jit(program.function, in_shardings=on_chip, out_shardings=on_chip)
-        compiled = jitted.lower(*program.arguments).compile()
-        found = list(kernels(compiled.as_text() or ""))
-        figures = {
-            "hbm_bytes": sum(kernel.hbm_bytes for kernel in found),
-            "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
-            "kernels": len(found),
-        }
-        if chip == "v5e":
-            figures["cycles"] = sum(cycles(kernel, folder) for kernel in found)
-        return figures
-
-    return cost
 
 
 def measure(chip: str, cases: Iterable[Case], peers: Sequence[str]) -> pd.DataFrame:
     """The costs of all programs that there are."""
-    with TemporaryDirectory() as folder:
-        cost = compiler(chip, Path(folder))
-        records = [
-            {"peer": peer} | case.key | cost(program)
-            for case in tqdm(cases)
-            for peer in (JAXPOOL, *peers)
-            if (program := prepare(peer, case))
-        ]
+    records = []
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        # Of all passes, and not of the last alone, libtpu would write 50 times as much.
+        os.environ["LIBTPU_INIT_ARGS"] = (
+            f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
+            " --xla_jf_dump_llo_pass_label_regex=^final_bundles"
+        )
+        add_xla_flag(NO_GRAPHS)
+        on_chip = jax.sharding.SingleDeviceSharding(described(chip)[0])
+        for case, peer in tqdm(list(product(cases, peers))):
+            if not (program := prepare(peer, case)):
+                continue
+            for path in folder.iterdir():
+                path.unlink()
+            function, shapes = program
+            jitted = jax.jit(function, in_shardings=on_chip, out_shardings=on_chip)
+            compiled = jitted.lower(*shapes).compile()
+            found = list(kernels(compiled.as_text() or ""))
+            record = {"peer": peer} | case.key | {"hbm_bytes": sum(size for _, size in found)}
+            record["temporary_bytes"] = compiled.memory_analysis().temp_size_in_bytes
+            record["kernels"] = len(found)
+            if chip == "v5e":
+                record["cycles"] = sum(cycles(*kernel, folder) for kernel in found)
+            records.append(record)
     return pd.DataFrame(records)
 
 
 def regressions(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
-    """A line for each figure of jaxpool that is worse, and for each program that is new."""
-    old, new = (part[part["peer"] == JAXPOOL].set_index(KEY) for part in (before, now))
-    lines = []
-    for key, row in new.iterrows():
-        where = " ".join(key)
-        if key not in old.index:
-            lines.append(f"{where}: is not among the committed results")
-            continue
-        for metric in (metric for metric in METRICS if metric in row):
-            was, found = (int(part.loc[key, metric]) for part in (old, new))
-            if found > was * (1 + TOLERANCE):
-                lines.append(f"{where}: {metric} {was} -> {found}")
+    """A line for each figure of jaxpool that is worse, or of a program that is new."""
+    keys, lines = ["peer", *Case._fields], []
+    both = now.merge(before, "left", keys, suffixes=("", " before"))
+    for metric in (metric for metric in METRICS if metric in now):
+        for *key, was, found in both[[*keys, f"{metric} before", metric]].itertuples(index=False):
+            if key[0] == JAXPOOL and not found <= was * (1 + TOLERANCE):
+                lines.append(f"{' '.join(key[1:])}: {metric} {was:.0f} -> {found}")
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Compiles, prints ratios, saves; 1 if a check finds something worse, 2 if it cannot check."""
-    made = parser("compiled", __doc__, ACCELERATOR, [*IN_JAX])
-    made.add_argument("--chip", choices=CHIPS, default="v5e")
-    made.add_argument("--quick", action="store_true", help="a few pools, each in two settings")
-    made.add_argument("--check", action="store_true", help="1 if jaxpool is worse than committed")
-    options = made.parse_args(arguments)
+    options = read_options(
+        "compiled",
+        __doc__,
+        ACCELERATOR,
+        IN_JAX,
+        chip={"choices": CHIPS, "default": "v5e"},
+        quick={"action": "store_true", "help": "a few pools, each in two settings"},
+        check={"action": "store_true", "help": "exit with 1 if jaxpool is worse than committed"},
+    )
     chip, used = options.chip, versions(PACKAGES[options.chip])
     if reason := missing(chip):
         print(reason, file=sys.stderr)
         return 2
-    pools = QUICK if options.quick else options.pools
-    settings = QUICK_SETTINGS if options.quick else product(DTYPES, LAYOUTS, DIRECTIONS)
-    cases = [Case(pool, *setting) for pool, setting in product(pools, settings)]
+    every = cases(options.pools)
+    if options.quick:
+        settings = ("float32", LAST, "forward"), ("bfloat16", LAST, "backward")
+        every = [Case(pool, *setting) for pool, setting in product(QUICK, settings)]
     if not options.check:
-        table = Table(CHIPS[chip], used, measure(chip, cases, options.peers))
+        table = Table(CHIPS[chip], used, measure(chip, every, [JAXPOOL, *options.peers]))
         table.report("cycles" if chip == "v5e" else "hbm_bytes", options.save)
         return 0
     committed = Table.load(f"compiled_{chip}")
     if committed.versions != used:
         print(f"committed with {committed.versions}, and here is {used}", file=sys.stderr)
         return 2
-    worse = regressions(committed.records, measure(chip, cases, []))
+    worse = regressions(committed.records, measure(chip, every, [JAXPOOL]))
     print(*worse, f"{len(worse)} figures are worse by more than {TOLERANCE:.0%}, or new", sep="\n")
     return 1 if worse else 0
 

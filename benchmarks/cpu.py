@@ -12,7 +12,7 @@ pool; and JAX hands a program that is not tiny to another thread, which has to w
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import product
+from functools import partial
 from multiprocessing import get_context
 from time import perf_counter
 from typing import Any
@@ -22,42 +22,46 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.measure import Clock, figures, take_turns, this_cpu
-from benchmarks.peers import IN_JAX, JAXPOOL, OTHERS, TORCH
-from benchmarks.pools import CPU, DIRECTIONS, DTYPES, LAST, LAYOUTS, Case
-from benchmarks.programs import prepare
-from benchmarks.tables import Table, parser, versions
+from benchmarks.measure import Clock, compare, this_cpu
+from benchmarks.peers import IN_JAX, JAXPOOL, OTHERS, PACKAGES, TORCH, ask, drawn_like, prepare
+from benchmarks.pools import CPU, LAST, LAYOUTS, Case, cases
+from benchmarks.tables import Table, read_options, versions
 
-VARIABLES = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "MALLOC_TOP_PAD_": "500000000",
+SETTINGS = {  # glibc reads them when a process starts
+    "defaults": {},
+    "tuned": {
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "100000000000",
+        "MALLOC_TOP_PAD_": "500000000",
+    },
 }
-SETTINGS = DEFAULTS, TUNED = "defaults", "tuned"
-PACKAGES = ("jaxpool", "jax", *IN_JAX, "torch", "scipy", "opencv-python-headless")
-LONG = 100  # windows that take the libraries that read each tap many seconds: they are left out
+LONG = 100  # windows that take libraries that read each tap many seconds: these are left out
 TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}  # more is another result, or one with large errors
 REST = 0.25  # seconds until PyTorch's threads sleep, which take the cores from whose turn is next
 
 
-def call_of(peer: str, case: Case) -> tuple[Clock | None, dict[str, float]]:
-    """The call of a peer that can do it, and what is known of its program."""
-    if case.pool.kernel > LONG and peer in (*IN_JAX, TORCH) and peer != JAXPOOL:
-        return None, {}
-    if peer in OTHERS:
-        try:
-            call = OTHERS[peer](case)
-        except ImportError:
-            call = None
-        return call and Clock(call, REST if peer == TORCH else 0), {}
-    if not (program := prepare(peer, case)):
-        return None, {}
-    start, arguments = perf_counter(), program.draw()
-    compiled = jax.jit(program.function).lower(*program.arguments).compile()
-    about = {"compile_s": perf_counter() - start}
-    about["temporary_bytes"] = compiled.memory_analysis().temp_size_in_bytes
-    return Clock(lambda: jax.block_until_ready(compiled(*arguments))), about
+def clocks(case: Case, peers: Sequence[str]) -> Iterator[Clock]:
+    """The calls of the peers that can do it."""
+    read = partial(image, layout=case.layout)
+    for peer in peers:
+        about = {"peer": peer} | case.key
+        if case.pool.kernel > LONG and peer in (*IN_JAX, TORCH) and peer != JAXPOOL:
+            continue
+        if peer in OTHERS and (call := ask(OTHERS[peer], case)):
+            yield Clock(about, call, read, REST if peer == TORCH else 0)
+        elif peer in IN_JAX and (program := prepare(peer, case)):
+            function, shapes = program
+            arguments, start = drawn_like(shapes), perf_counter()
+            compiled = jax.jit(function).lower(*shapes).compile()
+            about["compile_s"] = perf_counter() - start
+            about["temporary_bytes"] = compiled.memory_analysis().temp_size_in_bytes
+            yield Clock(about, partial(finished, compiled, arguments), read)
+
+
+def finished(function: Any, arguments: Any) -> Any:
+    """The result, when it is there."""
+    return jax.block_until_ready(function(*arguments))
 
 
 def image(result: Any, layout: str) -> np.ndarray:
@@ -69,57 +73,31 @@ def image(result: Any, layout: str) -> np.ndarray:
     return np.moveaxis(array, -1, 0) if layout == LAST else array
 
 
-def compare(case: Case, peers: Sequence[str], seconds: float) -> Iterator[dict[str, Any]]:
-    """A record of each peer that can do it."""
-    clocks, found, wanted = [], [], None
-    for peer in peers:
-        clock, about = call_of(peer, case)
-        if not clock:
-            continue
-        value = image(clock.run(), case.layout)
-        wanted = value if wanted is None else wanted
-        clock.times.clear()
-        clocks.append(clock)
-        apart = float(np.max(np.abs(value - wanted)) / np.max(np.abs(wanted)))
-        found.append({"peer": peer} | case.key | about | {"apart": apart})
-    take_turns(clocks, seconds, rounds=7)
-    for record, clock in zip(found, clocks, strict=True):
-        yield record | figures(clock.times)
-
-
-def measure(settings: str, cases: Sequence[Case], *options: Any) -> pd.DataFrame:
+def measure(settings: str, cases: Sequence[Case], peers: Sequence[str], seconds: float) -> Any:
     """The records under the settings of this process."""
-    jax.config.update("jax_cpu_enable_async_dispatch", settings == DEFAULTS)
-    records = [record for case in tqdm(cases, desc=settings) for record in compare(case, *options)]
-    return pd.DataFrame(records).assign(settings=settings)
-
-
-def in_new_process(settings: str, *options: Any) -> pd.DataFrame:
-    """The records under settings, which glibc reads when a process starts."""
-    for name in VARIABLES:
-        os.environ.pop(name, None)
-    os.environ.update(VARIABLES if settings == TUNED else {})
-    with get_context("spawn").Pool(1) as process:
-        return process.apply(measure, (settings, *options))
+    jax.config.update("jax_cpu_enable_async_dispatch", settings == "defaults")
+    found = (compare(clocks(case, peers), seconds) for case in tqdm(cases, desc=settings))
+    return [record | {"settings": settings} for records in found for record in records]
 
 
 def main() -> None:
     """Measures, prints the ratios, and writes what --save names."""
-    made = parser("cpu", __doc__, CPU, [*IN_JAX, *OTHERS])
-    made.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
-    made.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=[LAST])
-    made.add_argument("--settings", nargs="+", choices=SETTINGS, default=SETTINGS)
-    made.add_argument("--seconds", type=float, default=0.3, help="for each call that is timed")
-    options = made.parse_args()
-    axes = options.pools, options.dtypes, options.layouts, DIRECTIONS
-    cases, peers = [Case(*values) for values in product(*axes)], [JAXPOOL, *options.peers]
-    runs = [in_new_process(name, cases, peers, options.seconds) for name in options.settings]
-    records = pd.concat(runs)
-    Table(this_cpu(), versions(PACKAGES), records).report("us", options.save)
-    if (differs := ~(records["apart"] <= records["dtype"].map(TOLERANCE))).any():
-        print(f"These differ from jaxpool:\n{records[differs].to_string()}")
-    if absent := {*options.peers} - {*records["peer"]}:
-        print(f"without {', '.join(sorted(absent))}: not installed, or none of these pools")
+    layouts = {"nargs": "+", "choices": LAYOUTS, "default": [LAST]}
+    seconds = {"type": float, "default": 0.3, "help": "for each call that is timed"}
+    peers = [*IN_JAX, *OTHERS]
+    options = read_options("cpu", __doc__, CPU, peers, layouts=layouts, seconds=seconds)
+    every, records = cases(options.pools, options.layouts), []
+    for settings, variables in SETTINGS.items():
+        for name in SETTINGS["tuned"]:
+            os.environ.pop(name, None)
+        os.environ.update(variables)
+        with get_context("spawn").Pool(1) as process:
+            run = settings, every, [JAXPOOL, *options.peers], options.seconds
+            records += process.apply(measure, run)
+    found = pd.DataFrame(records)
+    Table(this_cpu(), versions(PACKAGES), found).report("us", options.save)
+    differs = found["apart"] > found["dtype"].map(TOLERANCE)
+    print("These differ from jaxpool:", found[differs].to_string() if any(differs) else "none")
 
 
 if __name__ == "__main__":

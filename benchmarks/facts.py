@@ -1,12 +1,16 @@
-"""The facts that README and the pages say, each made of committed results by one function here."""
+"""The facts that README and the pages say, each made of committed results by one function here.
 
-import textwrap
-from collections.abc import Callable, Sequence
+It gives paragraphs, of which each line is an item if it starts with "-", and tables, whose first
+column is their index if that has a name.
+"""
+
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import product
 from math import prod
 from pathlib import Path
+from typing import TypeAlias
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +21,7 @@ from benchmarks.peers import JAXPOOL, YARDSTICK
 from benchmarks.pools import FIRST, LAST, Pool, in_layout
 from benchmarks.tables import RESULTS, Table, means, number, of_kind, ratios
 
+Fact: TypeAlias = Iterator[pd.DataFrame | str]
 PEERS = {"torch": "PyTorch", "flax": "Flax", "keras": "Keras", "equinox": "Equinox"}
 PEERS |= {YARDSTICK: "`reduce_window`", "scipy": "SciPy", "opencv": "OpenCV"}
 COLUMNS = [*PEERS][:5]
@@ -28,41 +33,14 @@ KINDS = {
     "all": "all, also in blocks",
 }
 TYPES = ["dtype", "direction"]
-H100, V5E = "NVIDIA H100", "TPU v5e"
-FACTS: dict[str, Callable[[], str]] = {}
 table = cache(Table.load)
-
-
-def fact(function: Callable[[], str]) -> Callable[[], str]:
-    """Makes the function a fact of its name."""
-    FACTS[function.__name__] = function
-    return function
-
-
-def filled(*paragraphs: str) -> str:
-    """Paragraphs, or the items of a list, in lines."""
-    return "\n".join(
-        textwrap.fill(" ".join(p.split()), 110, subsequent_indent="  " if p[0] == "-" else "")
-        for p in paragraphs
-    )
-
-
-def markdown(rows: pd.DataFrame, first: str | None = None) -> str:
-    """A table in Markdown, with the index as its first column if that has a name."""
-    rows = rows if first is None else rows.reset_index(names=first)
-    lines = [rows.columns, ["---"] * len(rows.columns), *rows.fillna("-").to_numpy()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+H100, V5E, CPU = "NVIDIA H100", "TPU v5e", table("cpu").hardware
 
 
 def cpu(settings: str = "defaults") -> pd.DataFrame:
     """The records of the CPU under those settings."""
     records = table("cpu").records
     return records[records["settings"] == settings]
-
-
-def cores() -> str:
-    """The CPU, such as "2 cores, AMD EPYC"."""
-    return table("cpu").hardware.replace(" of an", ",")
 
 
 def compared(
@@ -77,10 +55,10 @@ def compared(
     return rows
 
 
-def shown(*rows: pd.DataFrame, peers: Sequence[str] = COLUMNS, first: str = "") -> str:
+def shown(*rows: pd.DataFrame, peers: Sequence[str] = COLUMNS, first: str = "") -> pd.DataFrame:
     """A table of what is compared."""
     columns = pd.concat(rows).reindex(columns=peers).rename(columns=PEERS)
-    return markdown(columns.map(number), first)
+    return columns.map(number).rename_axis(first)
 
 
 def used(run: Table) -> str:
@@ -90,85 +68,77 @@ def used(run: Table) -> str:
 
 def title(name: str) -> str:
     """A pool and its shape, channels last."""
-    pool = Pool(name)
-    return f"{pool.title} of {list(in_layout(pool.shape, LAST))}"
+    return f"{Pool(name).title} of {list(in_layout(Pool(name).shape, LAST))}"
 
 
-@fact
-def why() -> str:
+def why() -> Fact:
     """The reasons that are figures."""
     errors = table("errors").records.set_index(["peer", "dtype", "kernel", "sliding"])["error"]
-    flax = errors["flax.linen.avg_pool", "bfloat16", 56, "yes"]
-    large = compared(H100, "is_large").iloc[0]
-    return filled(
+    error = errors["flax.linen.avg_pool", "bfloat16", 56, "yes"]
+    large = compared(H100, "is_large").iloc[0].map(number)
+    yield (
         "- **Sums in float32.** In bfloat16 on a CPU, Flax's averages over sliding windows of "
-        f"56x56 are {flax:.0%} too small. jaxpool adds in float32 and rounds once.",
-        f"- **Large windows.** On an NVIDIA H100, Flax takes {large['flax']:.0f} times as long as "
-        f"jaxpool for windows of 15x15 and larger, and PyTorch {large['torch']:.0f} times.",
+        f"56x56 are {error:.0%} too small. jaxpool adds in float32 and rounds once.\n"
+        f"- **Large windows.** On an {H100}, Flax takes {large['flax']} times as long as jaxpool "
+        f"for windows of 15x15 and larger, and PyTorch {large['torch']} times."
     )
 
 
-@fact
-def speed() -> str:
+def speed() -> Fact:
     """A few means, for the first page."""
-    rows = compared(H100), compared(H100, "is_large"), compared(V5E), compared(cores(), by=TYPES)
-    note = """The numbers are geometric means, on the H100 and the TPU over float32 and bfloat16,
-        forward and backward, in both layouts. The programs for a TPU v5e were compiled and not run.
-        The CPU has the default settings, and pools channels last."""
-    return f"{shown(*rows, peers=COLUMNS[:3])}\n\n{filled(note)}"
+    rows = compared(H100), compared(H100, "is_large"), compared(V5E), compared(CPU, by=TYPES)
+    yield shown(*rows, peers=COLUMNS[:3])
 
 
-@fact
-def common() -> str:
+def common() -> Fact:
     """All means over common pools."""
-    rows = [compared(hardware, by=TYPES) for hardware in (H100, V5E, cores())]
-    note = f"""Times on the CPU are noisy: half the distance between the quartiles of a time is
-        {cpu()["spread"].median():.0%} of it in the median."""
-    return f"{shown(*rows, first='hardware, dtype, direction')}\n\n{filled(note)}"
+    rows = [compared(hardware, by=TYPES) for hardware in (H100, V5E, CPU)]
+    yield shown(*rows, first="hardware, dtype, direction")
+    yield (
+        "Times on the CPU are noisy: half the distance between the quartiles of a time is "
+        f"{cpu()['spread'].median():.0%} of it in the median."
+    )
 
 
-@fact
-def settings() -> str:
+def settings() -> Fact:
     """The same on the CPU with the settings, and how much faster jaxpool is by them."""
-    rows = compared(cores(), by=TYPES, settings="tuned")
-    mine = [
-        r[r["peer"] == JAXPOOL].set_index(["pool", *TYPES])["us"] for r in (cpu(), cpu("tuned"))
-    ]
-    low, median, high = (mine[1] / mine[0]).quantile([0, 0.5, 1])
-    note = f"""By these settings, jaxpool takes {low:.2f} to {high:.2f} of its time, and
-        {median:.2f} in the median."""
-    return f"{shown(rows, first='hardware, dtype, direction')}\n\n{filled(note)}"
+    yield shown(compared(CPU, by=TYPES, settings="tuned"), first="hardware, dtype, direction")
+    runs = (run.query("peer == @JAXPOOL") for run in (cpu(), cpu("tuned")))
+    before, after = (run.set_index(["pool", *TYPES])["us"] for run in runs)
+    low, median, high = (after / before).quantile([0, 0.5, 1])
+    yield (
+        f"By these settings, jaxpool takes {low:.2f} to {high:.2f} of its time, and {median:.2f} "
+        "in the median."
+    )
 
 
-@fact
-def slower() -> str:
+def slower() -> Fact:
     """The pools for which another library is faster, under the defaults."""
     rows = []
-    for hardware, records in ((cores(), cpu()), (H100, table("h100").records)):
+    for hardware, records in ((CPU, cpu()), (H100, table("h100").records)):
         found = ratios(records, "us").drop(columns=YARDSTICK).groupby("pool", sort=False).min()
         for name, least in found.iterrows():
             fast = {PEERS[peer]: r for peer, r in least.sort_values().items() if r < 0.945}
             if fast and not Pool(name).block:
                 said = ", ".join(f"{peer} {number(r)}" for peer, r in fast.items())
                 rows.append([title(name), hardware, said])
-    return markdown(pd.DataFrame(rows, columns=["pool", "hardware", "least time over jaxpool's"]))
+    yield pd.DataFrame(rows, columns=["pool", "hardware", "least time over jaxpool's"])
 
 
-@fact
-def groups() -> str:
+def groups() -> Fact:
     """Means over groups of pools."""
     rows = [compared(hardware, kind) for hardware in (H100, V5E) for kind in KINDS]
+    yield shown(*rows, first="hardware, windows")
     found = ratios(cpu(), "us").query("dtype == 'float32' and direction == 'forward'")
-    (large,) = found.xs("4x16x128x128 k31 s1 p15", level="pool").to_dict("records")
-    note = f"""For 31x31 windows of [4, 128, 128, 16] ({cores()}, float32, forward), Flax takes
-        {large["flax"]:.0f} times as long as jaxpool, PyTorch {large["torch"]:.0f} times, SciPy's
-        `uniform_filter` {large["scipy"]:.0f} times, and OpenCV's `blur`
-        {number(large["opencv"])} times."""
-    return f"{shown(*rows, first='hardware, windows')}\n\n{filled(note)}"
+    large = found.xs("4x16x128x128 k31 s1 p15", level="pool").iloc[0].map(number)
+    yield (
+        f"For 31x31 windows of [4, 128, 128, 16] ({CPU}, float32, forward), Flax takes "
+        f"{large['flax']} times as long as jaxpool, PyTorch {large['torch']} times, SciPy's "
+        f"`uniform_filter` {large['scipy']} times, and OpenCV's `blur` {large['opencv']} times."
+    )
 
 
-@fact
-def memory() -> str:
+def memory() -> Fact:
     """Temporary arrays in copies of the input, of jaxpool and Flax, forward / backward."""
     records = cpu().query("peer in ['jaxpool', 'flax']")
     sizes = records["pool"].map(lambda name: prod(Pool(name).shape))
@@ -178,50 +148,43 @@ def memory() -> str:
     cells = records.assign(copies=[f"{round(value, 2):g}" for value in copies])
     pairs = cells.groupby(["pool", "dtype", "peer"], sort=False)["copies"].agg(" / ".join)
     rows = pairs.unstack(["dtype", "peer"], sort=False).rename(index=title)
-    rows.columns = [f"{PEERS.get(peer, peer)}, {dtype}" for dtype, peer in rows.columns]
-    return markdown(rows, "pool")
+    yield rows.set_axis([f"{PEERS.get(peer, peer)}, {dtype}" for dtype, peer in rows], axis=1)
 
 
-@fact
-def tips() -> str:
+def tips() -> Fact:
     """Layouts on a GPU, and compile times."""
     mine = table("h100").records.query("peer == @JAXPOOL")
     times = mine.pivot(index=["pool", *TYPES], columns="layout", values="us")
     layouts = times[FIRST] / times[LAST]
     seconds = cpu().pivot(index=["pool", *TYPES], columns="peer", values="compile_s")
     low, high = seconds[[JAXPOOL, "flax"]].dropna().quantile([0.5, 1]).to_dict("records")
-    return filled(
-        f"- On an NVIDIA H100, channels_first takes {layouts.min():.2f} to {layouts.max():.2f} "
-        f"times as long as channels_last, and {np.exp(np.log(layouts).mean()):.2f} times in the "
-        "mean.",
+    yield (
+        f"- On an {H100}, channels_first takes {layouts.min():.2f} to {layouts.max():.2f} times as "
+        f"long as channels_last, and {np.exp(np.log(layouts).mean()):.2f} times in the mean.\n"
         f"- The pools of this page compile in {low[JAXPOOL]:.2f} seconds in the median and "
         f"{high[JAXPOOL]:.2f} at most, and with Flax in {low['flax']:.2f} and {high['flax']:.2f} "
-        f"({cores()}).",
+        f"({CPU})."
     )
 
 
-@fact
-def errors() -> str:
+def errors() -> Fact:
     """Mean relative errors in float32."""
     found = table("errors").records.query("dtype == 'float32' and sliding == 'yes'")
     rows = found.pivot(index="peer", columns="kernel", values="error")[[3, 14, 56, 224]]
-    rows = rows.map("{:.1e}".format).rename(columns=lambda k: f"{k}x{k}")
+    rows = rows.map("{:.1e}".format).rename(columns=lambda k: f"{k}x{k}").rename_axis("")
     names = {"lax.reduce_window": "Flax, `lax.reduce_window`", "PyTorch": "PyTorch"}
-    return markdown(rows.loc[[*names, JAXPOOL]].rename(index=names), "")
+    yield rows.loc[[*names, JAXPOOL]].rename(index=names)
 
 
-@fact
-def exchange() -> str:
+def exchange() -> Fact:
     """Collectives of pools of one array, forward / backward; numbers are collective-permutes."""
     records = table("collectives_cpu").records.query("sharded != 'rows'")
     pairs = records.groupby(["pool", "sharded"], sort=False)["collectives"]
     cells = pairs.agg(lambda pair: " / ".join(dict.fromkeys(map(_permutes, pair))))
-    rows = cells.unstack(sort=False).rename(index=lambda name: Pool(name).title)
-    return markdown(rows, "pool")
+    yield cells.unstack(sort=False).rename(index=lambda name: Pool(name).title)
 
 
-@fact
-def uneven() -> str:
+def uneven() -> Fact:
     """Collectives and memory of pools whose sizes 8 devices divide, and do not."""
     found = table("collectives_cpu").records.query("sharded == 'rows' and direction == 'forward'")
     held = found[["argument_bytes", "temporary_bytes", "result_bytes"]] / 1e6
@@ -235,11 +198,10 @@ def uneven() -> str:
             ", ".join, axis=1
         ),
     }
-    return markdown(pd.DataFrame(rows))
+    yield pd.DataFrame(rows)
 
 
-@fact
-def pods() -> str:
+def pods() -> Fact:
     """Collective-permutes, kilobytes sent and megabytes held, by numbers of chips."""
     run, cells = table("collectives_v5e"), {}
     for r in run.records.query("sharded == 'image'").itertuples():
@@ -249,57 +211,52 @@ def pods() -> str:
         sent, held = r.sent_bytes / 1e3, r.temporary_bytes / 1e6
         cells[key] = f"{_permutes(r.collectives)} / {sent:.0f} / {held:.0f}"
     rows = pd.Series(cells).rename_axis(["pool", "chips", "peer"]).unstack(sort=False).fillna("-")
-    peers = list(rows.columns)
-    chips = rows.reset_index().groupby(["pool", *peers], sort=False)["chips"].agg(", ".join)
-    rows = markdown(chips.reset_index()[["pool", "chips", *peers]])
-    return f"{rows}\n\n{filled(f'Compiled with {used(run)}.')}"
+    chips = rows.reset_index().groupby(["pool", *rows], sort=False)["chips"].agg(", ".join)
+    yield chips.reset_index()[["pool", "chips", *rows]]
+    yield f"Compiled with {used(run)}."
 
 
 def _permutes(collectives: str) -> str:
     return collectives.replace(" collective-permute", "").replace("none", "0")
 
 
-@fact
-def deploy() -> str:
+def deploy() -> Fact:
     """Times in runtimes over jaxpool's, and the operators of LiteRT."""
     run = table("deploy")
     found = ratios(run.records, "us").map(number)
     wrong = run.records.set_index([*found.index.names, "peer"])["problem"].unstack("peer")
     found = wrong[found.columns].combine_first(found).unstack("runtime")
-    runtimes, mine = run.records["runtime"].unique(), run.records.query("peer == @JAXPOOL")
-    operators = mine.query("runtime == 'LiteRT'").set_index(["pool", "layout"])["operators"]
-    rows = pd.DataFrame({"operators in LiteRT": operators})
-    for runtime, peer in product(runtimes, ("by hand", "flax")):
+    mine = run.records.query("runtime == 'LiteRT' and peer == @JAXPOOL")
+    rows = mine.set_index(["pool", "layout"])[["operators"]]
+    rows.columns = ["operators in LiteRT"]
+    for runtime, peer in product(run.records["runtime"].unique(), ("by hand", "flax")):
         if (found[peer, runtime].dropna() != "-").any():
             rows[f"{runtime}, {PEERS.get(peer, peer)}"] = found[peer, runtime]
-    titles = ((Pool(pool).title, ", channels first" * (at == FIRST)) for pool, at in rows.index)
-    rows.index = ["".join(title) for title in titles]
-    return f"{markdown(rows, 'pool')}\n\n{filled(f'One of {run.hardware}; {used(run)}.')}"
+    titles = [Pool(pool).title + ", channels first" * (at == FIRST) for pool, at in rows.index]
+    yield rows.set_axis(titles).rename_axis("pool")
+    yield f"One of {run.hardware}; {used(run)}."
 
 
-@fact
-def versions() -> str:
+def versions() -> Fact:
     """The hardware and the versions behind the facts."""
-    rows = []
-    for path in sorted(RESULTS.glob("*.csv")):
-        run = table(path.stem)
-        rows.append([f"`{path.name}`", run.hardware, used(run)])
-    return markdown(pd.DataFrame(rows, columns=["`benchmarks/results`", "hardware", "versions"]))
+    runs = {path.name: table(path.stem) for path in sorted(RESULTS.glob("*.csv"))}
+    rows = [[f"`{name}`", run.hardware, used(run)] for name, run in runs.items()]
+    yield pd.DataFrame(rows, columns=["`benchmarks/results`", "hardware", "versions"])
 
 
 def draw(path: Path) -> None:
     """The means over common pools on the CPU as bars, under the defaults."""
     style = {"svg.fonttype": "none", "svg.hashsalt": "jaxpool", "font.family": "sans-serif"}
     names = [PEERS[peer].strip("`") for peer in COLOURS]
-    panels = compared(cores(), by=TYPES)[[*COLOURS]]
+    panels = compared(CPU, by=TYPES)[[*COLOURS]]
     with mpl.rc_context(style | {"font.sans-serif": ["DejaVu Sans"]}):
         figure = Figure(figsize=(5.4, 5), layout="constrained")
         figure.suptitle("jaxpool is faster →", x=1, ha="right", fontsize=11)
         every = figure.subplots(len(panels), sharex=True)
-        for axes, (title, found) in zip(every, panels.iterrows(), strict=True):
+        for axes, (name, found) in zip(every, panels.iterrows(), strict=True):
             bars = axes.barh(names, found - 1, left=1, color=COLOURS.values(), log=True)
             axes.bar_label(bars, found.map(number), padding=4)
-            axes.set_title(title.split(", ", 2)[2], loc="left", fontsize=10, fontweight="bold")
+            axes.set_title(name.split(", ", 1)[1], loc="left", fontsize=10, fontweight="bold")
             axes.axvline(1, color="black", linewidth=1)
             axes.invert_yaxis()
             axes.margins(x=0.15)

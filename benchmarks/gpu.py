@@ -24,19 +24,12 @@ from tqdm import tqdm
 
 from benchmarks.chips import NO_GRAPHS, add_xla_flag
 from benchmarks.measure import figures
-from benchmarks.peers import IN_JAX, JAXPOOL, TORCH, torch
-from benchmarks.pools import ACCELERATOR, DIRECTIONS, DTYPES, LAYOUTS, Case, Pool
-from benchmarks.programs import prepare
-from benchmarks.tables import Table, parser, versions
+from benchmarks.peers import IN_JAX, JAXPOOL, PACKAGES, TORCH, drawn_like, prepare, torch
+from benchmarks.pools import ACCELERATOR, Case, Pool, cases
+from benchmarks.tables import Table, read_options, versions
 
-PACKAGES = ("jaxpool", "jax", "jaxlib", "flax", "equinox", "keras", "torch")
 WARM_UP, CALLS = 3, 20
 Record = dict[str, Any]
-
-
-def cases(pool: Pool) -> list[Case]:
-    """A pool in all dtypes, layouts and directions."""
-    return [Case(pool, *values) for values in product(DTYPES, LAYOUTS, DIRECTIONS)]
 
 
 def record(peer: str, case: Case, seconds: Sequence[float]) -> Record:
@@ -48,11 +41,12 @@ def record(peer: str, case: Case, seconds: Sequence[float]) -> Record:
 def of_jax(pool: Pool, peers: Sequence[str]) -> list[Record]:
     """The times of all programs of a pool, called in random order."""
     programs, lowered = {}, []
-    for peer, case in product(peers, cases(pool)):
+    for peer, case in product(peers, cases([pool])):
         if program := prepare(peer, case):
-            name = program.function.__name__ = f"program{len(programs)}"
-            lowered.append(jax.jit(program.function).lower(*program.arguments))
-            programs[f"jit_{name}"] = peer, case, program.draw()
+            function, shapes = program
+            function.__name__ = f"program{len(programs)}"
+            lowered.append(jax.jit(function).lower(*shapes))
+            programs[f"jit_{function.__name__}"] = peer, case, drawn_like(shapes)
     with ThreadPoolExecutor() as threads:
         compiled = list(threads.map(lambda one: one.compile(), lowered))
     calls = list(zip(compiled, (arguments for *_, arguments in programs.values()), strict=True))
@@ -90,7 +84,7 @@ def of_torch(pools: Sequence[Pool]) -> list[Record]:
     import torch as library
 
     records = []
-    for case in (case for pool in pools for case in cases(pool)):
+    for case in cases(pools):
         if not (call := torch(case, "cuda")):
             continue
         for _ in range(WARM_UP):
@@ -110,7 +104,7 @@ def of_torch(pools: Sequence[Pool]) -> list[Record]:
 
 def main() -> None:
     """Measures, prints the ratios, and writes what --save names."""
-    options = parser("gpu", __doc__, ACCELERATOR, [*IN_JAX, TORCH]).parse_args()
+    options = read_options("gpu", __doc__, ACCELERATOR, [*IN_JAX, TORCH])
     add_xla_flag(NO_GRAPHS)
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # PyTorch needs memory as well
     peers = [JAXPOOL, *(peer for peer in options.peers if peer != TORCH)]

@@ -5,7 +5,6 @@ import os
 import platform
 import random
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
-NOISY = 0.15  # times with a larger spread are not to be believed
+ROUNDS = 7
 
 
 @dataclass
 class Clock:
-    """A call, and the seconds that each of its runs took."""
+    """A call without arguments, and the seconds that each of its runs took."""
 
+    about: dict[str, Any]  # what a table says of it
     call: Callable[[], Any]
+    read: Callable[[Any], np.ndarray] = np.asarray  # of what the call returns
     rest: float = 0.0  # seconds to wait after its turn
     times: list[float] = field(default_factory=list)
 
@@ -33,42 +34,45 @@ class Clock:
         return result
 
 
-def take_turns(clocks: Iterable[Clock], seconds: float, rounds: int) -> None:
-    """Runs each clock for about `seconds`, in `rounds` rounds, in a new order each round.
+def compare(clocks: Iterable[Clock], seconds: float) -> list[dict[str, Any]]:
+    """What a table says of each, and how far its value is from the first, of the largest there."""
+    ready, wanted = [], None
+    for clock in clocks:
+        value = np.nan_to_num(clock.read(clock.run()))
+        wanted = value if wanted is None else wanted
+        away = np.abs(value - wanted) if value.shape == wanted.shape else np.inf
+        clock.about["apart"] = np.max(away) / np.max(np.abs(wanted))
+        clock.times.clear()
+        ready.append(clock)
+    take_turns([*ready], seconds)
+    return [clock.about | figures(clock.times) for clock in ready]
+
+
+def take_turns(clocks: list[Clock], seconds: float) -> None:
+    """Runs each clock for about `seconds`, in rounds, in a new order each round.
 
     A round gives each clock an equal share of the time and at least one call, until it has had
     four times its seconds.
     """
-    clocks, order, collecting = list(clocks), random.Random(0), gc.isenabled()
+    order = random.Random(0)
     gc.disable()
-    try:
-        for _ in range(rounds):
-            order.shuffle(clocks)
-            for clock in clocks:
-                if sum(clock.times) > 4 * seconds:
-                    continue
-                end = perf_counter() + seconds / rounds
+    for _ in range(ROUNDS):
+        order.shuffle(clocks)
+        for clock in clocks:
+            if sum(clock.times) > 4 * seconds:
+                continue
+            end = perf_counter() + seconds / ROUNDS
+            clock.run()
+            while perf_counter() + clock.times[-1] / 2 < end:
                 clock.run()
-                while perf_counter() + clock.times[-1] / 2 < end:
-                    clock.run()
-                sleep(clock.rest)
-    finally:
-        if collecting:
-            gc.enable()
+            sleep(clock.rest)
+    gc.enable()
 
 
 def figures(seconds: Sequence[float]) -> dict[str, float]:
     """The median in microseconds, and half the distance of the quartiles as a fraction of it."""
     lower, median, upper = np.quantile(seconds, [0.25, 0.5, 0.75])
     return {"us": 1e6 * median, "spread": (upper - lower) / 2 / median}
-
-
-def warn_of_noise(spreads: dict[str, float]) -> None:
-    """Names the measurements whose spread is too large to believe."""
-    noisy = [f"{name} ±{spread:.0%}" for name, spread in spreads.items() if spread > NOISY]
-    if noisy:
-        head = f"{len(noisy)} of {len(spreads)} times are noisy. Measure when nothing else runs:"
-        print(head, *noisy, sep="\n  ", file=sys.stderr)
 
 
 def cores() -> int:

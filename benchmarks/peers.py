@@ -1,10 +1,9 @@
-"""Who is compared: how the users of each library would ask it for a pool, in their own words.
+"""Who is compared: how the users of each library would ask it for a pool, and programs of these.
 
 A function of `IN_JAX` takes a pool and a layout and returns a function of arrays in that layout,
 and of the mask if there is one; None if the library cannot express the pool with the same numbers,
 or has no kernel for the layout. One of `OTHERS` returns a call without arguments for a case.
-Arrays of 16 bits are given to each library as they are. Packages are imported on use, so that a
-peer that is not installed is one that cannot.
+Arrays of 16 bits are given to each library as they are. Packages are imported on use.
 """
 
 import os
@@ -22,6 +21,17 @@ from benchmarks.measure import cores
 from benchmarks.pools import FIRST, LAST, Case, Pool, in_layout
 
 Function: TypeAlias = Callable[..., Any]
+Program: TypeAlias = tuple[Function, tuple[Any, ...]]  # not yet jitted; the shapes it takes
+PACKAGES = (
+    "jaxpool",
+    "jax",
+    "flax",
+    "equinox",
+    "keras",
+    "torch",
+    "scipy",
+    "opencv-python-headless",
+)
 JAXPOOL, YARDSTICK, TORCH = "jaxpool", "reduce_window", "torch"
 
 
@@ -67,9 +77,9 @@ def flax(pool: Pool, layout: str) -> Function | None:
         return None
     from flax import linen
 
-    window, strides = ((value,) * pool.ndim for value in (pool.kernel, pool.stride))
-    padding = tuple(pool.pads)
-    return lambda x: linen.avg_pool(x, window, strides, padding, count_include_pad=pool.counts)
+    window = {"window_shape": (pool.kernel,) * pool.ndim, "strides": (pool.stride,) * pool.ndim}
+    more = {"padding": tuple(pool.pads), "count_include_pad": pool.counts}
+    return lambda x: linen.avg_pool(x, **window, **more)  # jax2onnx takes only keywords
 
 
 def equinox(pool: Pool, layout: str) -> Function | None:
@@ -150,22 +160,10 @@ def opencv(case: Case) -> Function | None:
 
     cv2.setNumThreads(cores())
     x, size = drawn(in_layout(case.pool.shape, LAST)), (case.pool.kernel, case.pool.kernel)
-
-    def blur() -> np.ndarray:
-        blurred = np.empty_like(x)
-        for image, result in zip(x, blurred, strict=True):
-            cv2.blur(image, size, dst=result, borderType=cv2.BORDER_CONSTANT)
-        return blurred
-
-    return blur
+    return lambda: [cv2.blur(image, size, borderType=cv2.BORDER_CONSTANT) for image in x]
 
 
 OTHERS = {TORCH: torch, "scipy": scipy, "opencv": opencv}
-
-
-def drawn(shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers from 0 to 1, the same each time, in float32."""
-    return np.random.default_rng(0).random(shape, np.float32)
 
 
 def _is_box_filter(case: Case) -> bool:
@@ -173,3 +171,63 @@ def _is_box_filter(case: Case) -> bool:
     pool, *others = case
     averages = pool.is_plain and pool.counts and pool.ndim == 2 and not pool.block
     return averages and pool.output == pool.shape and others == ["float32", LAST, "forward"]
+
+
+def drawn(shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers from 0 to 1, the same each time, in float32."""
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+def drawn_like(shapes: Any) -> Any:
+    """Arrays of these shapes on the device: numbers from 0 to 1, masks half of true."""
+
+    def draw(a: jax.ShapeDtypeStruct) -> jax.Array:
+        numbers = drawn(a.shape)
+        return jnp.asarray(numbers > 0.5 if a.dtype == bool else numbers, a.dtype)
+
+    return jax.tree.map(draw, shapes)
+
+
+def ask(library: Function, *about: Any) -> Function | None:
+    """What it returns; None if it cannot express the pool or is not installed."""
+    try:
+        return library(*about)
+    except ImportError:
+        return None
+
+
+def prepare(peer: str, case: Case) -> Program | None:
+    """The program of a library, if there is one."""
+    pooled = ask(IN_JAX[peer], case.pool, case.layout)
+    return program_of(pooled, case) if pooled else None
+
+
+def program_of(pooled: Function, case: Case) -> Program:
+    """The program of a function that pools, forward or backward, alone or in a block."""
+    pool, dtype, layout, direction = case
+    size, channels = 3 if pool.block == "conv+pool" else 1, pool.shape[1]
+    x = jax.ShapeDtypeStruct(in_layout(pool.shape, layout), dtype)
+    mask = jax.ShapeDtypeStruct(in_layout((pool.shape[0], 1, *pool.sizes), layout), bool)
+    weights = jax.ShapeDtypeStruct((size, size, channels, channels), dtype)
+    masks, kernels = [mask] * pool.masked, [weights] * ("conv" in pool.block)
+    axes, spatial = ("NHWC", (1, 2)) if layout == LAST else ("NCHW", (2, 3))
+    numbers = {"dimension_numbers": (axes, "HWIO", axes)}
+
+    def value(x: jax.Array, masks: list[jax.Array], kernels: list[jax.Array]) -> jax.Array:
+        if pool.block == "conv+pool":
+            x = lax.conv_general_dilated(x, *kernels, (1, 1), "SAME", **numbers)
+        elif pool.block == "relu+pool":
+            x = jax.nn.relu(x)
+        y = pooled(x, where=masks[0]) if masks else pooled(x)
+        if pool.block == "pool+conv":
+            return lax.conv_general_dilated(y, *kernels, (1, 1), "SAME", **numbers)
+        return y.mean(spatial) if pool.block == "pool+mean" else y
+
+    # Not those of the kernels as well: they take XLA most of a minute to compile.
+    def gradient(cotangent: jax.Array, x: jax.Array, *others: list[jax.Array]) -> jax.Array:
+        return jax.vjp(lambda x: value(x, *others), x)[1](cotangent)[0]
+
+    given = x, masks, kernels
+    if direction == "forward":
+        return value, given
+    return gradient, (jax.eval_shape(value, *given), *given)

@@ -9,9 +9,12 @@ masked         there is a mask, one for all channels
 conv+pool      the pool behind a convolution; or relu+pool, pool+conv, pool+mean
 """
 
+from collections.abc import Iterable
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.lax import padtype_to_pads
 
 from jaxpool import pool_output_shape
 
@@ -21,7 +24,11 @@ DIRECTIONS = ("forward", "backward")
 
 
 class Pool:
-    """A pool, as its name says."""
+    """A pool, as its name says.
+
+    It is plain if it has only what all libraries have, large if it has several windows with 15
+    elements and more along an axis, and common if vision models use it most, in 2-d and alone.
+    """
 
     def __init__(self, name: str) -> None:
         shape, *words = name.split()
@@ -40,6 +47,15 @@ class Pool:
             "masked" in words,
         )
         self.block = "".join(word for word in words if "+" in word)
+
+        window = self.kernel, self.stride, self.padding
+        more = {"ceil_mode": self.ceil, "dilation": self.dilation}
+        self.output = self.shape[:2] + (self.bins or pool_output_shape(self.sizes, *window, **more))
+        self.is_global = {*self.bins} == {1} or {*self.sizes} == {self.kernel}
+        self.is_plain = not (self.bins or self.masked or self.dilation > 1)
+        self.is_large = self.kernel >= 15 and not self.is_global
+        common = self.is_global or window in {(2, 2, 0), (3, 1, 1), (3, 2, 1)}
+        self.is_common = common and self.ndim == 2 and not self.block
 
     @property
     def title(self) -> str:
@@ -61,40 +77,12 @@ class Pool:
         return ", ".join(word for word, is_said in words.items() if is_said)
 
     @property
-    def is_global(self) -> bool:
-        """Whether one window or bin is the whole image."""
-        return {*self.bins} == {1} or {*self.sizes} == {self.kernel}
-
-    @property
-    def is_common(self) -> bool:
-        """Whether it is one of the 2-d pools that vision models use most, alone."""
-        common = (self.kernel, self.stride, self.padding) in {(2, 2, 0), (3, 1, 1), (3, 2, 1)}
-        return (common or self.is_global) and self.ndim == 2 and not self.block
-
-    @property
-    def is_large(self) -> bool:
-        """Whether its windows have 15 elements and more along an axis, and there are several."""
-        return self.kernel >= 15 and not self.is_global
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it has only what all libraries have."""
-        return not (self.bins or self.masked or self.dilation > 1)
-
-    @property
     def in_windows(self) -> "Pool":
         """The same pool by windows, if it has bins of one size."""
         if not self.bins or any(n % bins for n, bins in zip(self.sizes, self.bins, strict=True)):
             return self
         kernel = self.sizes[0] // self.bins[0]
-        return Pool(f"{'x'.join(map(str, self.shape))} k{kernel} s{kernel}")
-
-    @property
-    def output(self) -> tuple[int, ...]:
-        """The shape of the result, channels first."""
-        window = self.kernel, self.stride, self.padding
-        more = {"ceil_mode": self.ceil, "dilation": self.dilation}
-        return self.shape[:2] + (self.bins or pool_output_shape(self.sizes, *window, **more))
+        return Pool(f"{self.name.split()[0]} k{kernel} s{kernel}")
 
     @property
     def pads(self) -> list[tuple[int, int]]:
@@ -109,8 +97,8 @@ class Pool:
         """The padding in the only words that Keras and TensorFlow have for it, if it is one."""
         if not any(map(any, self.pads)):
             return "VALID"
-        totals = [max((-n % self.stride) + self.kernel - self.stride, 0) for n in self.sizes]
-        same = [(total // 2, total - total // 2) for total in totals]
+        window, strides = [self.kernel] * self.ndim, [self.stride] * self.ndim
+        same = padtype_to_pads(self.sizes, window, strides, "SAME")
         return "SAME" if same == self.pads and not self.counts else None
 
 
@@ -118,14 +106,19 @@ class Case(NamedTuple):
     """A pool of a dtype in a layout, forward or backward."""
 
     pool: Pool
-    dtype: str = "float32"
-    layout: str = LAST
-    direction: str = "forward"
+    dtype: str
+    layout: str
+    direction: str
 
     @property
     def key(self) -> dict[str, str]:
         """What a table says of it."""
         return self._asdict() | {"pool": self.pool.name}
+
+
+def cases(pools: Iterable[Pool], layouts: Iterable[str] = LAYOUTS) -> list[Case]:
+    """All cases of pools."""
+    return [Case(*values) for values in product(pools, DTYPES, layouts, DIRECTIONS)]
 
 
 def in_layout(values: tuple[Any, ...], layout: str) -> tuple[Any, ...]:
@@ -136,11 +129,12 @@ def in_layout(values: tuple[Any, ...], layout: str) -> tuple[Any, ...]:
 
 def pools(lines: str) -> tuple[Pool, ...]:
     """Pools, from lines of a shape and the words of one or more pools of it."""
-    found = []
-    for line in lines.strip().splitlines():
-        shape, names = line.split(":")
-        found += [Pool(f"{shape.strip()} {words.strip()}") for words in names.split(",")]
-    return tuple(found)
+    pairs = (line.split(":") for line in lines.strip().splitlines())
+    return tuple(
+        Pool(f"{shape.strip()} {words.strip()}")
+        for shape, each in pairs
+        for words in each.split(",")
+    )
 
 
 CPU = pools("""
@@ -156,31 +150,25 @@ CPU = pools("""
     1x8x512x512: k127 s1 p63
 """)
 ACCELERATOR = pools("""
-    8x64x224x224: k2 s2
-    8x64x128x128: k2 s2, k2 s2 conv+pool, k2 s2 relu+pool, k2 s2 pool+conv, k2 s2 pool+mean
-    32x128x56x56: k3 s1 p1, k56 s56
-    16x64x112x112: k3 s2 p1, k3 s2 p1 conv+pool, k3 s2 p1 relu+pool
-    16x64x112x112: k3 s2 p1 pool+conv, k3 s2 p1 pool+mean
-    16x192x35x35: k3 s1 p1
-    16x128x28x28: k5 s1 p2
-    32x512x7x7: k7 s7
-    16x64x113x113: k2 s2 excl ceil
-    8x32x64x64: k11 s1
-    4x16x128x128: k31 s1 p15
-    1x8x512x512: k127 s1 p63
-    32x256x13x13: to6
-    8x64x100x100: to60
-    8x64x128x128: k8 s8 masked
-    64x128x56x56: k3 s1 p1
-""")  # the last one is in float32 above an H100's L2 cache
-QUICK = pools("""
     8x64x128x128: k2 s2, k8 s8 masked
     16x64x112x112: k3 s2 p1
     32x512x7x7: k7 s7
     32x128x56x56: k56 s56
     4x16x128x128: k31 s1 p15
     32x256x13x13: to6
-""")  # most rows of the plan, in little time
+    8x64x224x224: k2 s2
+    8x64x128x128: k2 s2 conv+pool, k2 s2 relu+pool, k2 s2 pool+conv, k2 s2 pool+mean
+    16x64x112x112: k3 s2 p1 conv+pool, k3 s2 p1 relu+pool, k3 s2 p1 pool+conv, k3 s2 p1 pool+mean
+    32x128x56x56: k3 s1 p1
+    16x192x35x35: k3 s1 p1
+    16x128x28x28: k5 s1 p2
+    16x64x113x113: k2 s2 excl ceil
+    8x32x64x64: k11 s1
+    1x8x512x512: k127 s1 p63
+    8x64x100x100: to60
+    64x128x56x56: k3 s1 p1
+""")  # the last one is in float32 above an H100's L2 cache
+QUICK = ACCELERATOR[:7]  # most rows of the plan, in little time
 DEPLOYED = pools("""
     1x64x56x56: k2 s2, k3 s1 p1, k3 s1 p1 excl, k3 s2 p1 excl, k3 s2 excl ceil, k7 s1, k7 s7, k11 s1
     1x512x7x7: to1

@@ -1,6 +1,5 @@
 """The table of each run, ratios and means of it, and the facts that the pages say.
 
-python -m benchmarks.tables            shows the facts
 python -m benchmarks.tables --write    writes them to README and the pages, and draws the chart
 python -m benchmarks.tables --check    fails if --write would change a page
 
@@ -11,17 +10,18 @@ A page names a fact where it stands: `<!-- facts: speed -->` before it, `<!-- /f
 import json
 import re
 import sys
-from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from benchmarks.measure import warn_of_noise
 from benchmarks.peers import JAXPOOL
 from benchmarks.pools import Pool
 
@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 # Columns that say what was measured, beside the peer; all others are figures.
 KEYS = ("runtime", "pool", "sharded", "chips", "dtype", "layout", "direction", "settings")
-BLOCK = re.compile(r"(<!-- facts: (\w+) -->\n\n).*?(?=<!-- /facts -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- facts: (\w+) -->)\n\n.*?(?=<!-- /facts -->)", re.DOTALL)
+NOISY = 0.15  # times with a larger spread are not to be believed
 
 
 @dataclass
@@ -56,42 +57,40 @@ class Table:
     def report(self, metric: str, path: Path | None) -> None:
         """Prints ratios and warns of noise, as each command does, and saves if there is a path."""
         records, found = self.records, ratios(self.records, metric)
-        apart = [key for key in ("runtime", "settings") if key in records]
         mine = records[records["peer"] == JAXPOOL].set_index(found.index.names)[metric]
-        print(f"{metric} over jaxpool's on {self.hardware}: above 1, jaxpool is better.\n")
-        for shown in (found.assign(**{f"{JAXPOOL}, {metric}": mine}), means(found, apart)):
-            print(shown.map(number).to_string(), "\n")
-        if "spread" in records:
-            keys = records[["peer", *found.index.names]].agg(" ".join, axis=1)
-            warn_of_noise(dict(zip(keys, records["spread"], strict=True)))
+        by = [key for key in ("runtime", "settings") if key in records]
+        print(f"{metric} over jaxpool's on {self.hardware}: above 1, jaxpool is better.")
+        for shown in (found.assign(**{f"{JAXPOOL}, {metric}": mine}), means(found, by)):
+            print(f"\n{shown.map(number).to_string()}")
+        noisy = records[records["spread"] > NOISY] if "spread" in records else []
+        if len(noisy):
+            head = (
+                f"{len(noisy)} of {len(records)} times are noisy. Measure when nothing else runs:"
+            )
+            print(head, noisy.to_string(), sep="\n", file=sys.stderr)
         if path:
             self.save(path)
 
 
-def parser(command: str, about: str, pools: Sequence[Pool], peers: Sequence[str]) -> ArgumentParser:
-    """The options of each command: which pools and peers, and where to save."""
+def read_options(
+    command: str, about: str, pools: Iterable[Pool], peers: Iterable[str] = (), **more: Any
+) -> Namespace:
+    """What the command is called with: pools and peers, where to save, and more options."""
     name, formatter = f"python -m benchmarks.{command}", RawDescriptionHelpFormatter
-    made = ArgumentParser(name, None, about, formatter_class=formatter)
-    words = "with one of these words in their names, such as k3, excl or 32x512x7x7; else all"
-    made.add_argument(
-        "--pools", nargs="+", action=_Chosen, default=pools, metavar="WORD", help=words
-    )
-    others = [peer for peer in peers if peer != JAXPOOL]
+    parser = ArgumentParser(name, None, about, formatter_class=formatter)
+    words = {pool: {pool.name, *pool.name.split()} for pool in pools}
+    every, others = set().union(*words.values()), [peer for peer in peers if peer != JAXPOOL]
+    only = "those that have one of these words in their names, such as k3, excl or 32x512x7x7"
+    add = parser.add_argument
+    add("--pools", nargs="+", choices=sorted(every), default=every, metavar="WORD", help=only)
     if others:
-        made.add_argument("--peers", nargs="*", choices=others, default=others)
-    made.add_argument("--save", type=Path, metavar="FILE", help="write all figures")
-    return made
-
-
-class _Chosen(Action):
-    """The pools of words."""
-
-    def __call__(self, parser: ArgumentParser, options: Any, words: Any, _: Any = None) -> None:
-        said = {pool: {pool.name, *pool.name.split()} for pool in self.default}
-        if unknown := {*words}.difference(*said.values()):
-            names = ", ".join(pool.name for pool in said)
-            parser.error(f"no pool has {', '.join(unknown)} in its name. They are {names}")
-        setattr(options, self.dest, [pool for pool in said if said[pool] & {*words}])
+        add("--peers", nargs="*", choices=others, default=others)
+    add("--save", type=Path, metavar="FILE", help="write all figures")
+    for option, settings in more.items():
+        add(f"--{option}", **settings)
+    options = parser.parse_args()
+    options.pools = [pool for pool, said in words.items() if said & {*options.pools}]
+    return options
 
 
 def ratios(records: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -129,37 +128,48 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return {name: found[name] for name in packages if name in found}
 
 
+def markdown(part: pd.DataFrame | str) -> str:
+    """A table, or paragraphs or items, one for each line."""
+    if isinstance(part, str):
+        indent = "  " if part.startswith("-") else ""
+        return "\n".join(fill(line, 110, subsequent_indent=indent) for line in part.splitlines())
+    rows = part if part.index.name is None else part.reset_index()
+    lines = [rows.columns, ["---"] * len(rows.columns), *rows.fillna("-").to_numpy()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def pages() -> list[Path]:
     """README and all pages of the site."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def written(page: str, facts: dict[str, str]) -> str:
+def written(page: str) -> str:
     """The text of a page with its facts in place."""
-    return BLOCK.sub(lambda found: f"{found[1]}{facts[found[2]]}\n\n", page)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Shows, writes or checks the facts."""
     from benchmarks import facts  # which reads the tables by this module
 
-    about = ArgumentParser("python -m benchmarks.tables", None, __doc__)
-    about.formatter_class = RawDescriptionHelpFormatter
-    about.add_argument("--write", action="store_true")
-    about.add_argument("--check", action="store_true")
-    options = about.parse_args(arguments)
-    found = {name: fact() for name, fact in facts.FACTS.items()}
-    before = {path: path.read_text() for path in pages()}
-    after = {path: written(text, found) for path, text in before.items()}
-    changed = [path for path in before if after[path] != before[path]]
+    def block(found: re.Match[str]) -> str:
+        return "\n\n".join([found[1], *map(markdown, getattr(facts, found[2])()), ""])
+
+    return BLOCK.sub(block, page)
+
+
+def main() -> None:
+    """Writes or checks the facts."""
+    from benchmarks import facts
+
+    formatter = RawDescriptionHelpFormatter
+    parser = ArgumentParser("python -m benchmarks.tables", None, __doc__, formatter_class=formatter)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--check", action="store_true", help="what it does by default")
+    options = parser.parse_args()
+    texts = {path: (path.read_text(), written(path.read_text())) for path in tqdm(pages())}
+    changed = {path: after for path, (before, after) in texts.items() if after != before}
     if options.write:
-        for path in changed:
-            path.write_text(after[path])
+        for path, text in changed.items():
+            path.write_text(text)
         facts.draw(ROOT / "docs" / "images" / "benchmark.svg")
-    elif options.check and changed:
+    elif changed:
         sys.exit(f"run python -m benchmarks.tables --write: {', '.join(map(str, changed))}")
-    elif not options.check:
-        print(*(f"{name}:\n\n{fact}\n" for name, fact in found.items()), sep="\n")
 
 
 if __name__ == "__main__":
