@@ -7,7 +7,6 @@ column is their index if that has a name.
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
-from itertools import product
 from math import prod
 from pathlib import Path
 from typing import TypeAlias
@@ -223,18 +222,20 @@ def _permutes(collectives: str) -> str:
 def deploy() -> Fact:
     """Times in runtimes over jaxpool's, and the operators of LiteRT."""
     run = table("deploy")
-    found = ratios(run.records, "us").map(number)
-    wrong = run.records.set_index([*found.index.names, "peer"])["problem"].unstack("peer")
-    found = wrong[found.columns].combine_first(found).unstack("runtime")
-    mine = run.records.query("runtime == 'LiteRT' and peer == @JAXPOOL")
-    rows = mine.set_index(["pool", "layout"])[["operators"]]
-    rows.columns = ["operators in LiteRT"]
-    for runtime, peer in product(run.records["runtime"].unique(), ("by hand", "flax")):
-        if (found[peer, runtime].dropna() != "-").any():
-            rows[f"{runtime}, {PEERS.get(peer, peer)}"] = found[peer, runtime]
-    titles = [Pool(pool).title + ", channels first" * (at == FIRST) for pool, at in rows.index]
-    yield rows.set_axis(titles).rename_axis("pool")
-    yield f"One of {run.hardware}; {used(run)}."
+    found = ratios(run.records, "us")
+    flax = run.records.query("peer == 'flax'").set_index(found.index.names)
+    cells = found["flax"].map(number)
+    cells.update(flax["problem"].dropna())
+    rows = cells.unstack("runtime", sort=False)
+    mine = run.records.query("runtime == 'LiteRT' and peer == @JAXPOOL").set_index("pool")
+    rows.insert(0, "operators in LiteRT", mine["operators"])
+    yield rows.rename(index=lambda name: Pool(name).title)
+    masked = found["by hand"].dropna().droplevel("pool").map(number)
+    said = ", ".join(f"{value} in {name}" for name, value in masked.items())
+    yield (
+        "A division of two pools, of the valid pixels and of the mask, takes these parts of "
+        f"jaxpool's time under the mask: {said}. One of {run.hardware}; {used(run)}."
+    )
 
 
 def versions() -> Fact:

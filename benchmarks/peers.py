@@ -22,16 +22,6 @@ from benchmarks.pools import FIRST, LAST, Case, Pool, in_layout
 
 Function: TypeAlias = Callable[..., Any]
 Program: TypeAlias = tuple[Function, tuple[Any, ...]]  # not yet jitted; the shapes it takes
-PACKAGES = (
-    "jaxpool",
-    "jax",
-    "flax",
-    "equinox",
-    "keras",
-    "torch",
-    "scipy",
-    "opencv-python-headless",
-)
 JAXPOOL, YARDSTICK, TORCH = "jaxpool", "reduce_window", "torch"
 
 
@@ -164,6 +154,7 @@ def opencv(case: Case) -> Function | None:
 
 
 OTHERS = {TORCH: torch, "scipy": scipy, "opencv": opencv}
+PACKAGES = ("jaxpool", "jax", *IN_JAX, *OTHERS, "opencv-python-headless")
 
 
 def _is_box_filter(case: Case) -> bool:
@@ -180,12 +171,10 @@ def drawn(shape: tuple[int, ...]) -> np.ndarray:
 
 def drawn_like(shapes: Any) -> Any:
     """Arrays of these shapes on the device: numbers from 0 to 1, masks half of true."""
-
-    def draw(a: jax.ShapeDtypeStruct) -> jax.Array:
-        numbers = drawn(a.shape)
-        return jnp.asarray(numbers > 0.5 if a.dtype == bool else numbers, a.dtype)
-
-    return jax.tree.map(draw, shapes)
+    return jax.tree.map(
+        lambda a: jnp.asarray(drawn(a.shape) > 0.5 if a.dtype == bool else drawn(a.shape), a.dtype),
+        shapes,
+    )
 
 
 def ask(library: Function, *about: Any) -> Function | None:

@@ -67,7 +67,8 @@ class Table:
             head = (
                 f"{len(noisy)} of {len(records)} times are noisy. Measure when nothing else runs:"
             )
-            print(head, noisy.to_string(), sep="\n", file=sys.stderr)
+            shown = noisy[["peer", *found.index.names, "spread"]].to_string()
+            print(head, shown, sep="\n", file=sys.stderr)
         if path:
             self.save(path)
 
