@@ -159,7 +159,7 @@ def main() -> None:
     """Compiles, prints what is found, and writes what --save names."""
     pools = dict.fromkeys(shards.pool for shards in ON_CPU + ON_PODS)
     of_pods = {"choices": ["v5e"], "help": "compile for pods of these"}
-    options = read_options("collectives", __doc__, pools, chip=of_pods)
+    options = read_options(__doc__, pools, chip=of_pods)
     chip, every = options.chip, ON_PODS if options.chip else ON_CPU
     cases = [shards for shards in every if shards.pool in options.pools]
     if not chip:  # before JAX counts its devices

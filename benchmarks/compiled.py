@@ -78,7 +78,6 @@ def regressions(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
 def main() -> int:
     """Compiles, prints ratios, saves; 1 if a check finds something worse, 2 if it cannot check."""
     options = read_options(
-        "compiled",
         __doc__,
         ACCELERATOR,
         IN_JAX,

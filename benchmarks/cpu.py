@@ -85,7 +85,7 @@ def main() -> None:
     layouts = {"nargs": "+", "choices": LAYOUTS, "default": [LAST]}
     seconds = {"type": float, "default": 0.3, "help": "for each call that is timed"}
     peers = [*IN_JAX, *OTHERS]
-    options = read_options("cpu", __doc__, CPU, peers, layouts=layouts, seconds=seconds)
+    options = read_options(__doc__, CPU, peers, layouts=layouts, seconds=seconds)
     every, records = cases(options.pools, options.layouts), []
     for settings, variables in SETTINGS.items():
         for name in SETTINGS["tuned"]:

@@ -115,7 +115,7 @@ def main() -> None:
     """Measures, prints the ratios, and writes what --save names."""
     runtimes = {"nargs": "+", "choices": RUNTIMES, "default": RUNTIMES}
     seconds = {"type": float, "default": 0.5, "help": "for each model"}
-    options = read_options("deploy", __doc__, DEPLOYED, runtimes=runtimes, seconds=seconds)
+    options = read_options(__doc__, DEPLOYED, runtimes=runtimes, seconds=seconds)
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.peers import JAXPOOL, YARDSTICK
 from benchmarks.pools import FIRST, LAST, Pool, in_layout
-from benchmarks.tables import RESULTS, Table, means, number, of_kind, ratios
+from benchmarks.tables import RESULTS, Table, means, number, ratios
 
 Fact: TypeAlias = Iterator[pd.DataFrame | str]
 PEERS = {"torch": "PyTorch", "flax": "Flax", "keras": "Keras", "equinox": "Equinox"}
@@ -26,11 +26,7 @@ PEERS |= {YARDSTICK: "`reduce_window`", "scipy": "SciPy", "opencv": "OpenCV"}
 COLUMNS = [*PEERS][:5]
 # As docs/figures/errors.py has them; told apart by people who do not tell red from green.
 COLOURS = {"torch": "#1d5fa8", "flax": "#c2410c", "keras": "#7a6a00", YARDSTICK: "#6d4c9f"}
-KINDS = {
-    "is_common": "common pools",
-    "is_large": "windows from 15x15",
-    "all": "all, also in blocks",
-}
+KINDS = {"is_common": "common pools", "is_large": "windows from 15x15", "": "all, also in blocks"}
 TYPES = ["dtype", "direction"]
 table = cache(Table.load)
 H100, V5E, CPU = "NVIDIA H100", "TPU v5e", table("cpu").hardware
@@ -49,7 +45,7 @@ def compared(
     sources = {H100: table("h100").records, V5E: table("compiled_v5e").records}
     records = sources.get(hardware, cpu(settings))
     found = ratios(records, "cycles" if "cycles" in records else "us")
-    rows = means(of_kind(found, kind), by)
+    rows = means(found, by, kind)
     rows.index = [", ".join([hardware, *(key if by else [KINDS[kind]])]) for key in rows.index]
     return rows
 

@@ -9,8 +9,9 @@ it. Inputs that fit in the L2 cache stay there.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,82 +30,77 @@ from benchmarks.pools import ACCELERATOR, Case, Pool, cases
 from benchmarks.tables import Table, read_options, versions
 
 WARM_UP, CALLS = 3, 20
-Record = dict[str, Any]
 
 
-def record(peer: str, case: Case, seconds: Sequence[float]) -> Record:
+def record(peer: str, case: Case, seconds: Sequence[float]) -> dict[str, Any]:
     """What is kept of the kernels of `CALLS` calls."""
     calls = np.reshape(seconds, (CALLS, -1))
     return {"peer": peer} | case.key | figures(calls.sum(1)) | {"kernels": calls.shape[1]}
 
 
-def of_jax(pool: Pool, peers: Sequence[str]) -> list[Record]:
+def of_jax(pool: Pool, peers: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The times of all programs of a pool, called in random order."""
-    programs, lowered = {}, []
+    programs, lowered, order = {}, [], np.random.default_rng(0)
     for peer, case in product(peers, cases([pool])):
         if program := prepare(peer, case):
             function, shapes = program
-            function.__name__ = f"program{len(programs)}"
+            function.__name__ = f"program{len(lowered)}"
             lowered.append(jax.jit(function).lower(*shapes))
             programs[f"jit_{function.__name__}"] = peer, case, drawn_like(shapes)
     with ThreadPoolExecutor() as threads:
-        compiled = list(threads.map(lambda one: one.compile(), lowered))
-    calls = list(zip(compiled, (arguments for *_, arguments in programs.values()), strict=True))
-    order = np.random.default_rng(0)
+        compiled = threads.map(lambda one: one.compile(), lowered)
+    pairs = zip(compiled, programs.values(), strict=True)
+    calls = [partial(program, *arguments) for program, (*_, arguments) in pairs]
 
     def call(times: int) -> None:
         for _ in range(times):
             for i in order.permutation(len(calls)):  # what runs before leaves the caches changed
-                program, arguments = calls[i]
-                jax.block_until_ready(program(*arguments))
+                jax.block_until_ready(calls[i]())
 
     call(WARM_UP)
     with TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             call(CALLS)
         (path,) = Path(folder).rglob("*.xplane.pb")
-        times: dict[str, list[float]] = {module: [] for module in programs}
-        for module, seconds in kernels(path):
-            times[module].append(seconds)
-    return [record(peer, case, times[module]) for module, (peer, case, _) in programs.items()]
+        found = list(kernels(path))
+    for module, (peer, case, _) in programs.items():
+        yield record(peer, case, [seconds for name, seconds in found if name == module])
 
 
-def kernels(path: Path) -> list[tuple[str, float]]:
+def kernels(path: Path) -> Iterator[tuple[str, float]]:
     """The module of each kernel that a profile holds, and its seconds, in their order."""
     planes = jax.profiler.ProfileData.from_file(str(path)).planes
     gpus = (plane for plane in planes if plane.name.startswith("/device:GPU"))
     streams = (line for gpu in gpus for line in gpu.lines if line.name.startswith("Stream"))
-    events = sorted((event for line in streams for event in line.events), key=lambda e: e.start_ns)
-    modules = ((dict(event.stats).get("hlo_module"), event.duration_ns / 1e9) for event in events)
-    return [(module, seconds) for module, seconds in modules if module]
+    events = (event for stream in streams for event in stream.events)
+    for event in sorted(events, key=lambda event: event.start_ns):
+        yield dict(event.stats).get("hlo_module"), event.duration_ns / 1e9
 
 
-def of_torch(pools: Sequence[Pool]) -> list[Record]:
+def of_torch(pools: Sequence[Pool]) -> list[dict[str, Any]]:
     """The times of PyTorch's pools."""
-    import torch as library
+    from torch import autograd, cuda, profiler
+
+    def repeat(call: Any, times: int) -> None:
+        for _ in range(times):
+            call()
+        cuda.synchronize()
 
     records = []
     for case in cases(pools):
-        if not (call := torch(case, "cuda")):
-            continue
-        for _ in range(WARM_UP):
-            call()
-        library.cuda.synchronize()
-        activities = [library.profiler.ProfilerActivity.CUDA]
-        with library.profiler.profile(activities=activities) as profile:
-            for _ in range(CALLS):
-                call()
-            library.cuda.synchronize()
-        on_gpu = library.autograd.DeviceType.CUDA
-        found = [event.time_range for event in profile.events() if event.device_type == on_gpu]
-        found.sort(key=lambda kernel: kernel.start)
-        records.append(record(TORCH, case, [kernel.elapsed_us() / 1e6 for kernel in found]))
+        if call := torch(case, "cuda"):
+            repeat(call, WARM_UP)
+            with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as profile:
+                repeat(call, CALLS)
+            events = (e for e in profile.events() if e.device_type == autograd.DeviceType.CUDA)
+            found = sorted((e.time_range for e in events), key=lambda kernel: kernel.start)
+            records.append(record(TORCH, case, [kernel.elapsed_us() / 1e6 for kernel in found]))
     return records
 
 
 def main() -> None:
     """Measures, prints the ratios, and writes what --save names."""
-    options = read_options("gpu", __doc__, ACCELERATOR, [*IN_JAX, TORCH])
+    options = read_options(__doc__, ACCELERATOR, [*IN_JAX, TORCH])
     add_xla_flag(NO_GRAPHS)
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # PyTorch needs memory as well
     peers = [JAXPOOL, *(peer for peer in options.peers if peer != TORCH)]

@@ -62,33 +62,33 @@ class Table:
         print(f"{metric} over jaxpool's on {self.hardware}: above 1, jaxpool is better.")
         for shown in (found.assign(**{f"{JAXPOOL}, {metric}": mine}), means(found, by)):
             print(f"\n{shown.map(number).to_string()}")
-        noisy = records[records["spread"] > NOISY] if "spread" in records else []
-        if len(noisy):
-            head = (
-                f"{len(noisy)} of {len(records)} times are noisy. Measure when nothing else runs:"
-            )
-            shown = noisy[["peer", *found.index.names, "spread"]].to_string()
-            print(head, shown, sep="\n", file=sys.stderr)
+        noisy = records[records["spread"] > NOISY] if "spread" in records else records[:0]
+        if not noisy.empty:
+            print(f"{len(noisy)} of {len(records)} times are noisy:", file=sys.stderr)
+            print(noisy[["peer", *found.index.names, "spread"]].to_string(), file=sys.stderr)
         if path:
             self.save(path)
 
 
 def read_options(
-    command: str, about: str, pools: Iterable[Pool], peers: Iterable[str] = (), **more: Any
+    about: str, pools: Iterable[Pool], peers: Iterable[str] = (), **more: Any
 ) -> Namespace:
-    """What the command is called with: pools and peers, where to save, and more options."""
-    name, formatter = f"python -m benchmarks.{command}", RawDescriptionHelpFormatter
-    parser = ArgumentParser(name, None, about, formatter_class=formatter)
+    """What a command is called with: pools and peers, where to save, and more options."""
+    parser = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
     words = {pool: {pool.name, *pool.name.split()} for pool in pools}
     every, others = set().union(*words.values()), [peer for peer in peers if peer != JAXPOOL]
     only = "those that have one of these words in their names, such as k3, excl or 32x512x7x7"
-    add = parser.add_argument
-    add("--pools", nargs="+", choices=sorted(every), default=every, metavar="WORD", help=only)
-    if others:
-        add("--peers", nargs="*", choices=others, default=others)
-    add("--save", type=Path, metavar="FILE", help="write all figures")
+    more["pools"] = {
+        "nargs": "+",
+        "choices": every,
+        "default": every,
+        "metavar": "WORD",
+        "help": only,
+    }
+    more["peers"] = {"nargs": "*", "choices": others, "default": others}
+    more["save"] = {"type": Path, "metavar": "FILE", "help": "write all figures"}
     for option, settings in more.items():
-        add(f"--{option}", **settings)
+        parser.add_argument(f"--{option}", **settings)
     options = parser.parse_args()
     options.pools = [pool for pool, said in words.items() if said & {*options.pools}]
     return options
@@ -97,23 +97,15 @@ def read_options(
 def ratios(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A column for each peer: its figure over jaxpool's, of the same pool, dtype and so on."""
     keys = [key for key in KEYS if key in records]
-    peers = records["peer"].unique()
-    figures = records.set_index([*keys, "peer"])[metric].unstack("peer", sort=False)[peers]
-    return figures.div(figures[JAXPOOL], axis=0).drop(columns=JAXPOOL)
+    figures = records.set_index([*keys, "peer"])[metric].unstack("peer", sort=False)
+    return figures.div(figures.pop(JAXPOOL), axis=0)
 
 
-def means(of_pools: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Geometric means of ratios, a row for each value of the keys `by`, or one row."""
-    logs = np.log(of_pools)
-    return np.exp(
-        logs.groupby(list(by), sort=False).mean() if by else logs.mean().to_frame("mean").T
-    )
-
-
-def of_kind(of_pools: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The rows of those pools that are `is_common` or `is_large`; all for "all"."""
+def means(of_pools: pd.DataFrame, by: Sequence[str] = (), kind: str = "") -> pd.DataFrame:
+    """Geometric means of ratios: a row for each of the keys `by`, or one, of a kind of pools."""
     names = of_pools.index.get_level_values("pool")
-    return of_pools[[kind == "all" or getattr(Pool(name), kind) for name in names]]
+    logs = np.log(of_pools[[not kind or getattr(Pool(name), kind) for name in names]])
+    return np.exp(logs.groupby(list(by) or (lambda _: "mean"), sort=False).mean())
 
 
 def number(value: float) -> str:
@@ -158,8 +150,7 @@ def main() -> None:
     """Writes or checks the facts."""
     from benchmarks import facts
 
-    formatter = RawDescriptionHelpFormatter
-    parser = ArgumentParser("python -m benchmarks.tables", None, __doc__, formatter_class=formatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--check", action="store_true", help="what it does by default")
     options = parser.parse_args()

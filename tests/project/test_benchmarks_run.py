@@ -85,8 +85,8 @@ def small_run(**changes):
 def test_means():
     found = tables.ratios(small_run(), "cycles")
     assert tables.means(found)["flax"].item() == pytest.approx(6)
-    assert tables.means(tables.of_kind(found, "is_common"))["flax"].item() == pytest.approx(2)
-    by_dtype = tables.means(tables.of_kind(found, "is_large"), ["dtype"])
+    assert tables.means(found, kind="is_common")["flax"].item() == pytest.approx(2)
+    by_dtype = tables.means(found, ["dtype"], "is_large")
     assert by_dtype.loc["float32", "flax"] == pytest.approx(18)
 
 
