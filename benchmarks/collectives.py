@@ -14,10 +14,10 @@ argument_bytes, temporary_bytes, result_bytes
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from math import dist, prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,54 +35,34 @@ from benchmarks.tables import Table, read_options, versions
 from examples.halos import avg_pool_of_shards
 
 BY_HAND = "jaxpool, shard_map"
-SIDE = 4096  # of the square of an image that each chip of a pod holds
 BOTH = P(None, None, "a", "b")
-
-
-class Shards(NamedTuple):
-    """A pool of an array whose axes lie on those of a mesh of some shape as `spec` says."""
-
-    pool: Pool
-    sharded: str
-    shape: tuple[int, ...]
-    spec: P
-
-
-ON_CPU = [
-    Shards(pool, *way)
-    for pool in pools("""
-        8x8x128x128: k2 s2, k8 s8, k3 s1 p1, k3 s2 p1, k5 s1 p2, k11 s1 p5, k31 s1 p15
-        8x8x128x128: to16, to48, to192, to1, k3 s1 p1 excl, k3 s2 p1 masked
-    """)
-    for way in (
-        ("batch", (8,), P("a")),
-        ("channels", (8,), P(None, "a")),
-        ("height", (8,), P(None, None, "a")),
-        ("width", (8,), P(None, None, None, "a")),
-        ("height and width", (4, 2), BOTH),
-    )
-] + [  # 8 devices divide the rows of the input and of the output, or do not
-    Shards(pool, "rows", (8,), P(None, None, "a"))
-    for pool in pools("""
-        8x8x128x128: k16 s16, k64 s64
-        8x8x64x64: k2 s2
-        8x8x56x56: k2 s2
-        8x8x96x96: to48, to60
-        1x8x1024x1024: k3 s1 p1, k3 s1
-    """)
-]
-PODS = (4, 2), (8, 8), (16, 16)
-ON_PODS = [  # one large image, and as many images as there are chips
-    shards
-    for (a, b), words in product(PODS, ("k2 s2", "k3 s1 p1", "k3 s2 p1", "k9 s1 p4", "k31 s1 p15"))
-    for shards in (
-        Shards(Pool(f"1x1x{a * SIDE}x{b * SIDE} {words}"), "image", (a, b), BOTH),
-        Shards(Pool(f"{a * b}x1x{SIDE}x{SIDE} {words}"), "batch", (a, b), P(("a", "b"))),
-    )
-] + [
-    Shards(Pool(f"1x1x{8 * n * a}x{8 * n * b} to{3 * n * a}x{3 * n * b}"), "image", (a, b), BOTH)
-    for n, (a, b) in product([SIDE // 8], PODS)
-]
+WAYS = {  # the devices along each axis of the mesh, and the axes of the array that they share
+    "batch": ((8,), P("a")),
+    "channels": ((8,), P(None, "a")),
+    "height": ((8,), P(None, None, "a")),
+    "width": ((8,), P(None, None, None, "a")),
+    "height and width": ((4, 2), BOTH),
+}
+ALL_WAYS = pools("""
+    8x8x128x128: k2 s2, k8 s8, k3 s1 p1, k3 s2 p1, k5 s1 p2, k11 s1 p5, k31 s1 p15
+    8x8x128x128: to16, to48, to192, to1, k3 s1 p1 excl, k3 s2 p1 masked
+""")
+BY_ROWS = pools("""
+    8x8x128x128: k16 s16, k64 s64
+    8x8x64x64: k2 s2
+    8x8x56x56: k2 s2
+    8x8x96x96: to48, to60
+    1x8x1024x1024: k3 s1 p1, k3 s1
+""")  # 8 devices divide the rows of the input and of the output, or do not
+ON_CPU = [(pool, name, *way) for pool in ALL_WAYS for name, way in WAYS.items()]
+ON_CPU += [(pool, "rows", *WAYS["height"]) for pool in BY_ROWS]
+ON_PODS = []  # each chip holds a square of one large image, or an image
+for a, b in ((4, 2), (8, 8), (16, 16)):
+    for words in ("k2 s2", "k3 s1 p1", "k3 s2 p1", "k9 s1 p4", "k31 s1 p15"):
+        ON_PODS.append((Pool(f"1x1x{a * 4096}x{b * 4096} {words}"), "image", (a, b), BOTH))
+        ON_PODS.append((Pool(f"{a * b}x1x4096x4096 {words}"), "batch", (a, b), P(("a", "b"))))
+    bins = Pool(f"1x1x{a * 4096}x{b * 4096} to{a * 1536}x{b * 1536}")
+    ON_PODS.append((bins, "image", (a, b), BOTH))
 
 
 @cache
@@ -96,21 +76,16 @@ def mesh_of(shape: tuple[int, ...], chip: str | None) -> Mesh:
     return Mesh(np.reshape(devices, shape), tuple("ab")[: len(shape)])
 
 
-def in_shards(pool: Pool, mesh: Mesh, spec: P) -> Any:
-    """The pool by `shard_map`, which exchanges the borders as examples/halos.py does."""
-    window = pool.kernel, pool.stride, pool.padding
-    return shard_map(
-        lambda x: avg_pool_of_shards(x, spec[2:], *window), mesh=mesh, in_specs=spec, out_specs=spec
-    )
-
-
-def records(shards: Shards, chip: str | None) -> Iterator[dict[str, Any]]:
+def records(
+    pool: Pool, sharded: str, shape: tuple[int, ...], spec: P, chip: str | None
+) -> Iterator[dict[str, Any]]:
     """What the programs of all who can express the pool exchange and hold."""
-    pool, sharded, shape, spec = shards
     mesh, dtype = mesh_of(shape, chip), "bfloat16" if chip else "float32"
     functions = {JAXPOOL: IN_JAX[JAXPOOL](pool, FIRST)}
     if sharded == "image" and not pool.bins:
-        functions[BY_HAND] = in_shards(pool, mesh, spec)
+        window = {"kernel": pool.kernel, "stride": pool.stride, "padding": pool.padding}
+        by_hand = partial(avg_pool_of_shards, names=spec[2:], **window)
+        functions[BY_HAND] = shard_map(by_hand, mesh=mesh, in_specs=spec, out_specs=spec)
         functions[YARDSTICK] = IN_JAX[YARDSTICK](pool, FIRST)
     for (peer, function), direction in product(functions.items(), DIRECTIONS):
         program, shapes = program_of(function, Case(pool, dtype, FIRST, direction))
@@ -141,9 +116,7 @@ def fitting(spec: P, shape: Sequence[int], mesh: Mesh) -> NamedSharding:
 def exchanged(text: str, places: Sequence[Any]) -> tuple[int, int]:
     """How many collective-permutes send far, and the bytes that a chip sends in all of them.
 
-    Args:
-      text: the compiled program.
-      places: the coordinates of its chips, in the order of the mesh.
+    `places` are the coordinates of its chips, in the order of the mesh.
     """
     far, sent = 0, 0
     every = operations(text)
@@ -157,14 +130,14 @@ def exchanged(text: str, places: Sequence[Any]) -> tuple[int, int]:
 
 def main() -> None:
     """Compiles, prints what is found, and writes what --save names."""
-    pools = dict.fromkeys(shards.pool for shards in ON_CPU + ON_PODS)
     of_pods = {"choices": ["v5e"], "help": "compile for pods of these"}
-    options = read_options(__doc__, pools, chip=of_pods)
-    chip, every = options.chip, ON_PODS if options.chip else ON_CPU
-    cases = [shards for shards in every if shards.pool in options.pools]
+    every = dict.fromkeys(pool for pool, *_ in ON_CPU + ON_PODS)
+    options = read_options(__doc__, every, chip=of_pods)
+    chip = options.chip
     if not chip:  # before JAX counts its devices
         add_xla_flag("--xla_force_host_platform_device_count=8")
-    found = pd.DataFrame([record for case in tqdm(cases) for record in records(case, chip)])
+    cases = [case for case in (ON_PODS if chip else ON_CPU) if case[0] in options.pools]
+    found = pd.DataFrame([record for case in tqdm(cases) for record in records(*case, chip)])
     packages = PACKAGES[chip] if chip else ("jax", "jaxlib")
     hardware = CHIPS[chip] if chip else "8 simulated CPU devices"
     print(found.to_string())
