@@ -23,7 +23,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmarks.measure import Clock, compare, this_cpu
-from benchmarks.peers import IN_JAX, JAXPOOL, OTHERS, PACKAGES, TORCH, ask, drawn_like, prepare
+from benchmarks.peers import IN_JAX, JAXPOOL, OTHERS, PACKAGES, TORCH, drawn_like, prepare
 from benchmarks.pools import CPU, LAST, LAYOUTS, Case, cases
 from benchmarks.tables import Table, read_options, versions
 
@@ -48,7 +48,7 @@ def clocks(case: Case, peers: Sequence[str]) -> Iterator[Clock]:
         about = {"peer": peer} | case.key
         if case.pool.kernel > LONG and peer in (*IN_JAX, TORCH) and peer != JAXPOOL:
             continue
-        if peer in OTHERS and (call := ask(OTHERS[peer], case)):
+        if peer in OTHERS and (call := prepare(peer, case)):
             yield Clock(about, call, read, REST if peer == TORCH else 0)
         elif peer in IN_JAX and (program := prepare(peer, case)):
             function, shapes = program

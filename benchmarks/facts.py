@@ -1,7 +1,7 @@
 """The facts that README and the pages say, each made of committed results by one function here.
 
-It gives paragraphs, of which each line is an item if it starts with "-", and tables, whose first
-column is their index if that has a name.
+It gives paragraphs, which are items if they start with "-", and tables, whose first column is
+their index if that has a name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,12 +71,10 @@ def why() -> Fact:
     errors = table("errors").records.set_index(["peer", "dtype", "kernel", "sliding"])["error"]
     error = errors["flax.linen.avg_pool", "bfloat16", 56, "yes"]
     large = compared(H100, "is_large").iloc[0].map(number)
-    yield (
-        "- **Sums in float32.** In bfloat16 on a CPU, Flax's averages over sliding windows of "
-        f"56x56 are {error:.0%} too small. jaxpool adds in float32 and rounds once.\n"
-        f"- **Large windows.** On an {H100}, Flax takes {large['flax']} times as long as jaxpool "
-        f"for windows of 15x15 and larger, and PyTorch {large['torch']} times."
-    )
+    yield f"""- **Sums in float32.** In bfloat16 on a CPU, Flax's averages over sliding windows of
+        56x56 are {error:.0%} too small. jaxpool adds in float32 and rounds once.
+        - **Large windows.** On an {H100}, Flax takes {large["flax"]} times as long as jaxpool
+        for windows of 15x15 and larger, and PyTorch {large["torch"]} times."""
 
 
 def speed() -> Fact:
@@ -89,10 +87,8 @@ def common() -> Fact:
     """All means over common pools."""
     rows = [compared(hardware, by=TYPES) for hardware in (H100, V5E, CPU)]
     yield shown(*rows, first="hardware, dtype, direction")
-    yield (
-        "Times on the CPU are noisy: half the distance between the quartiles of a time is "
-        f"{cpu()['spread'].median():.0%} of it in the median."
-    )
+    yield f"""Times on the CPU are noisy: half the distance between the quartiles of a time is
+        {cpu()["spread"].median():.0%} of it in the median."""
 
 
 def settings() -> Fact:
@@ -101,10 +97,8 @@ def settings() -> Fact:
     runs = (run.query("peer == @JAXPOOL") for run in (cpu(), cpu("tuned")))
     before, after = (run.set_index(["pool", *TYPES])["us"] for run in runs)
     low, median, high = (after / before).quantile([0, 0.5, 1])
-    yield (
-        f"By these settings, jaxpool takes {low:.2f} to {high:.2f} of its time, and {median:.2f} "
-        "in the median."
-    )
+    yield f"""By these settings, jaxpool takes {low:.2f} to {high:.2f} of its time, and {median:.2f}
+        in the median."""
 
 
 def slower() -> Fact:
@@ -126,11 +120,9 @@ def groups() -> Fact:
     yield shown(*rows, first="hardware, windows")
     found = ratios(cpu(), "us").query("dtype == 'float32' and direction == 'forward'")
     large = found.xs("4x16x128x128 k31 s1 p15", level="pool").iloc[0].map(number)
-    yield (
-        f"For 31x31 windows of [4, 128, 128, 16] ({CPU}, float32, forward), Flax takes "
-        f"{large['flax']} times as long as jaxpool, PyTorch {large['torch']} times, SciPy's "
-        f"`uniform_filter` {large['scipy']} times, and OpenCV's `blur` {large['opencv']} times."
-    )
+    yield f"""For 31x31 windows of [4, 128, 128, 16] ({CPU}, float32, forward), Flax takes
+        {large["flax"]} times as long as jaxpool, PyTorch {large["torch"]} times, SciPy's
+        `uniform_filter` {large["scipy"]} times, and OpenCV's `blur` {large["opencv"]} times."""
 
 
 def memory() -> Fact:
@@ -153,13 +145,12 @@ def tips() -> Fact:
     layouts = times[FIRST] / times[LAST]
     seconds = cpu().pivot(index=["pool", *TYPES], columns="peer", values="compile_s")
     low, high = seconds[[JAXPOOL, "flax"]].dropna().quantile([0.5, 1]).to_dict("records")
-    yield (
-        f"- On an {H100}, channels_first takes {layouts.min():.2f} to {layouts.max():.2f} times as "
-        f"long as channels_last, and {np.exp(np.log(layouts).mean()):.2f} times in the mean.\n"
-        f"- The pools of this page compile in {low[JAXPOOL]:.2f} seconds in the median and "
-        f"{high[JAXPOOL]:.2f} at most, and with Flax in {low['flax']:.2f} and {high['flax']:.2f} "
-        f"({CPU})."
-    )
+    mean = np.exp(np.log(layouts).mean())
+    yield f"""- On an {H100}, channels_first takes {layouts.min():.2f} to {layouts.max():.2f}
+        times as long as channels_last, and {mean:.2f} times in the mean.
+        - The pools of this page compile in {low[JAXPOOL]:.2f} seconds in the median and
+        {high[JAXPOOL]:.2f} at most, and with Flax in {low["flax"]:.2f} and {high["flax"]:.2f}
+        ({CPU})."""
 
 
 def errors() -> Fact:
@@ -228,10 +219,8 @@ def deploy() -> Fact:
     yield rows.rename(index=lambda name: Pool(name).title)
     masked = found["by hand"].dropna().droplevel("pool").map(number)
     said = ", ".join(f"{value} in {name}" for name, value in masked.items())
-    yield (
-        "A division of two pools, of the valid pixels and of the mask, takes these parts of "
-        f"jaxpool's time under the mask: {said}. One of {run.hardware}; {used(run)}."
-    )
+    yield f"""A division of two pools, of the valid pixels and of the mask, takes these parts of
+        jaxpool's time under the mask: {said}. One of {run.hardware}; {used(run)}."""
 
 
 def versions() -> Fact:

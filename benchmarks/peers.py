@@ -21,7 +21,6 @@ from benchmarks.measure import cores
 from benchmarks.pools import FIRST, LAST, Case, Pool, in_layout
 
 Function: TypeAlias = Callable[..., Any]
-Program: TypeAlias = tuple[Function, tuple[Any, ...]]  # not yet jitted; the shapes it takes
 JAXPOOL, YARDSTICK, TORCH = "jaxpool", "reduce_window", "torch"
 
 
@@ -40,9 +39,7 @@ def reduce_window(pool: Pool, layout: str) -> Function | None:
     """`lax.reduce_window` in float32, as one writes it who knows the errors of 16-bit sums."""
     if pool.bins or pool.dilation > 1:
         return None
-    window, strides = (
-        in_layout((1, 1, *[n] * pool.ndim), layout) for n in (pool.kernel, pool.stride)
-    )
+    window, strides = (in_layout((1, 1, *n), layout) for n in (pool.window, pool.strides))
     padding = in_layout(((0, 0), (0, 0), *pool.pads), layout)
 
     def total(x: jax.Array) -> jax.Array:
@@ -62,14 +59,16 @@ def reduce_window(pool: Pool, layout: str) -> Function | None:
 
 def flax(pool: Pool, layout: str) -> Function | None:
     """`flax.linen.avg_pool`; of bins, those of one size."""
-    pool = pool.in_windows
+    if pool.bins and not any(n % bins for n, bins in zip(pool.sizes, pool.bins, strict=True)):
+        kernel = pool.sizes[0] // pool.bins[0]
+        pool = Pool(f"{pool.name.split()[0]} k{kernel} s{kernel}")
     if layout == FIRST or not pool.is_plain:
         return None
     from flax import linen
 
-    window = {"window_shape": (pool.kernel,) * pool.ndim, "strides": (pool.stride,) * pool.ndim}
-    more = {"padding": tuple(pool.pads), "count_include_pad": pool.counts}
-    return lambda x: linen.avg_pool(x, **window, **more)  # jax2onnx takes only keywords
+    window = {"window_shape": pool.window, "strides": pool.strides, "padding": tuple(pool.pads)}
+    # jax2onnx takes only keywords
+    return lambda x: linen.avg_pool(x, **window, count_include_pad=pool.counts)
 
 
 def equinox(pool: Pool, layout: str) -> Function | None:
@@ -84,13 +83,16 @@ def equinox(pool: Pool, layout: str) -> Function | None:
 
 def keras(pool: Pool, layout: str) -> Function | None:
     """`keras.ops.average_pool`, whose "same" never counts the padding."""
-    if not (pool.is_plain and pool.name_of_padding):
+    if not pool.is_plain:
+        return None
+    same = pool.pads == lax.padtype_to_pads(pool.sizes, pool.window, pool.strides, "SAME")
+    padding = "same" if same and not pool.counts else "valid"
+    if padding == "valid" and any(map(any, pool.pads)):
         return None
     os.environ["KERAS_BACKEND"] = "jax"
     from keras import ops
 
-    window = pool.kernel, pool.stride, pool.name_of_padding.lower(), layout
-    return lambda x: ops.average_pool(x, *window)
+    return lambda x: ops.average_pool(x, pool.kernel, pool.stride, padding, layout)
 
 
 IN_JAX: dict[str, Callable[[Pool, str], Function | None]] = {
@@ -177,46 +179,45 @@ def drawn_like(shapes: Any) -> Any:
     )
 
 
-def ask(library: Function, *about: Any) -> Function | None:
-    """What it returns; None if it cannot express the pool or is not installed."""
+def prepare(peer: str, case: Case) -> Any:
+    """The program of a library, or the call of another one, if it has it and is installed."""
     try:
-        return library(*about)
+        if peer in OTHERS:
+            return OTHERS[peer](case)
+        pooled = IN_JAX[peer](case.pool, case.layout)
     except ImportError:
         return None
-
-
-def prepare(peer: str, case: Case) -> Program | None:
-    """The program of a library, if there is one."""
-    pooled = ask(IN_JAX[peer], case.pool, case.layout)
     return program_of(pooled, case) if pooled else None
 
 
-def program_of(pooled: Function, case: Case) -> Program:
-    """The program of a function that pools, forward or backward, alone or in a block."""
+def program_of(pooled: Function, case: Case) -> tuple[Function, tuple[Any, ...]]:
+    """What is compiled of a function that pools, and the shapes of its arguments."""
     pool, dtype, layout, direction = case
     size, channels = 3 if pool.block == "conv+pool" else 1, pool.shape[1]
-    x = jax.ShapeDtypeStruct(in_layout(pool.shape, layout), dtype)
     mask = jax.ShapeDtypeStruct(in_layout((pool.shape[0], 1, *pool.sizes), layout), bool)
     weights = jax.ShapeDtypeStruct((size, size, channels, channels), dtype)
-    masks, kernels = [mask] * pool.masked, [weights] * ("conv" in pool.block)
+    x = jax.ShapeDtypeStruct(in_layout(pool.shape, layout), dtype)
+    given = x, [mask] * pool.masked, [weights] * ("conv" in pool.block)
     axes, spatial = ("NHWC", (1, 2)) if layout == LAST else ("NCHW", (2, 3))
-    numbers = {"dimension_numbers": (axes, "HWIO", axes)}
+
+    def convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        numbers = axes, "HWIO", axes
+        return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
 
     def value(x: jax.Array, masks: list[jax.Array], kernels: list[jax.Array]) -> jax.Array:
         if pool.block == "conv+pool":
-            x = lax.conv_general_dilated(x, *kernels, (1, 1), "SAME", **numbers)
+            x = convolved(x, *kernels)
         elif pool.block == "relu+pool":
             x = jax.nn.relu(x)
         y = pooled(x, where=masks[0]) if masks else pooled(x)
         if pool.block == "pool+conv":
-            return lax.conv_general_dilated(y, *kernels, (1, 1), "SAME", **numbers)
+            return convolved(y, *kernels)
         return y.mean(spatial) if pool.block == "pool+mean" else y
 
     # Not those of the kernels as well: they take XLA most of a minute to compile.
     def gradient(cotangent: jax.Array, x: jax.Array, *others: list[jax.Array]) -> jax.Array:
         return jax.vjp(lambda x: value(x, *others), x)[1](cotangent)[0]
 
-    given = x, masks, kernels
     if direction == "forward":
         return value, given
     return gradient, (jax.eval_shape(value, *given), *given)

@@ -14,7 +14,6 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from jax.lax import padtype_to_pads
 
 from jaxpool import pool_output_shape
 
@@ -39,13 +38,11 @@ class Pool:
         self.sizes = self.shape[2:]
         self.ndim = len(self.sizes)
         self.kernel, self.stride, self.padding = (numbers.get(letter, 0) for letter in "ksp")
+        self.window, self.strides = (self.kernel,) * self.ndim, (self.stride,) * self.ndim
         self.dilation = numbers.get("d", 1)
         self.bins = tuple(np.resize(bins[0], self.ndim).astype(int).tolist()) if bins else ()
-        self.counts, self.ceil, self.masked = (
-            "excl" not in words,
-            "ceil" in words,
-            "masked" in words,
-        )
+        self.counts = "excl" not in words
+        self.ceil, self.masked = "ceil" in words, "masked" in words
         self.block = "".join(word for word in words if "+" in word)
 
         window = self.kernel, self.stride, self.padding
@@ -64,7 +61,7 @@ class Pool:
             return f"global, {'x'.join(map(str, self.sizes))}"
         if self.bins:
             return f"bins, {self.sizes[0]} to {self.bins[0]}"
-        kernel = "x".join([str(self.kernel)] * self.ndim)
+        kernel = "x".join(map(str, self.window))
         words = {
             kernel if self.ndim > 1 else f"1-d, {kernel}": True,
             f"stride {self.stride}": self.stride != self.kernel,
@@ -77,29 +74,12 @@ class Pool:
         return ", ".join(word for word, is_said in words.items() if is_said)
 
     @property
-    def in_windows(self) -> "Pool":
-        """The same pool by windows, if it has bins of one size."""
-        if not self.bins or any(n % bins for n, bins in zip(self.sizes, self.bins, strict=True)):
-            return self
-        kernel = self.sizes[0] // self.bins[0]
-        return Pool(f"{self.name.split()[0]} k{kernel} s{kernel}")
-
-    @property
     def pads(self) -> list[tuple[int, int]]:
         """The padding before and behind each spatial axis, with the last window's overhang."""
         extent = (self.kernel - 1) * self.dilation + 1
         ends = [(n - 1) * self.stride + extent - self.padding for n in self.output[2:]]
         overhangs = [end - size for end, size in zip(ends, self.sizes, strict=True)]
         return [(self.padding, max(self.padding, overhang)) for overhang in overhangs]
-
-    @property
-    def name_of_padding(self) -> str | None:
-        """The padding in the only words that Keras and TensorFlow have for it, if it is one."""
-        if not any(map(any, self.pads)):
-            return "VALID"
-        window, strides = [self.kernel] * self.ndim, [self.stride] * self.ndim
-        same = padtype_to_pads(self.sizes, window, strides, "SAME")
-        return "SAME" if same == self.pads and not self.counts else None
 
 
 class Case(NamedTuple):

@@ -77,15 +77,10 @@ def read_options(
     parser = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
     words = {pool: {pool.name, *pool.name.split()} for pool in pools}
     every, others = set().union(*words.values()), [peer for peer in peers if peer != JAXPOOL]
-    only = "those that have one of these words in their names, such as k3, excl or 32x512x7x7"
-    more["pools"] = {
-        "nargs": "+",
-        "choices": every,
-        "default": every,
-        "metavar": "WORD",
-        "help": only,
-    }
-    more["peers"] = {"nargs": "*", "choices": others, "default": others}
+    more["pools"] = {"nargs": "+", "choices": every, "default": every, "metavar": "WORD"}
+    more["pools"]["help"] = "those with such a word in their names: k3, excl, 32x512x7x7"
+    if others:
+        more["peers"] = {"nargs": "*", "choices": others, "default": others}
     more["save"] = {"type": Path, "metavar": "FILE", "help": "write all figures"}
     for option, settings in more.items():
         parser.add_argument(f"--{option}", **settings)
@@ -122,10 +117,10 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def markdown(part: pd.DataFrame | str) -> str:
-    """A table, or paragraphs or items, one for each line."""
+    """A table, or a paragraph or items."""
     if isinstance(part, str):
-        indent = "  " if part.startswith("-") else ""
-        return "\n".join(fill(line, 110, subsequent_indent=indent) for line in part.splitlines())
+        items, indent = re.split(r"\n\s*(?=- )", part), "  " if part.startswith("-") else ""
+        return "\n".join(fill(" ".join(i.split()), 110, subsequent_indent=indent) for i in items)
     rows = part if part.index.name is None else part.reset_index()
     lines = [rows.columns, ["---"] * len(rows.columns), *rows.fillna("-").to_numpy()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
