@@ -15,16 +15,17 @@ cycles           of a TPU, an estimate that is good to some 20%
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import jax
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.chips import CHIPS, NO_GRAPHS, PACKAGES, add_xla_flag, described, missing
+from benchmarks.chips import CHIPS, NO_GRAPHS, PACKAGES, add_xla_flag, described
 from benchmarks.hlo import cycles, kernels
 from benchmarks.peers import IN_JAX, JAXPOOL, prepare
 from benchmarks.pools import ACCELERATOR, LAST, QUICK, Case, cases
@@ -34,23 +35,19 @@ METRICS = ("hbm_bytes", "temporary_bytes", "kernels", "cycles")
 TOLERANCE = 0.02
 
 
-def measure(chip: str, cases: Iterable[Case], peers: Sequence[str]) -> pd.DataFrame:
+def measure(chip: str, cases: list[Case], peers: list[str]) -> Iterator[dict[str, Any]]:
     """The costs of all programs that there are."""
-    records = []
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        # Of all passes, and not of the last alone, libtpu would write 50 times as much.
-        os.environ["LIBTPU_INIT_ARGS"] = (
-            f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
-            " --xla_jf_dump_llo_pass_label_regex=^final_bundles"
-        )
-        add_xla_flag(NO_GRAPHS)
-        on_chip = jax.sharding.SingleDeviceSharding(described(chip)[0])
-        for case, peer in tqdm(list(product(cases, peers))):
-            if not (program := prepare(peer, case)):
-                continue
-            for path in folder.iterdir():
-                path.unlink()
+    # Of all passes, and not of the last alone, libtpu would write 50 times as much.
+    dump = TemporaryDirectory()
+    folder = Path(dump.name)
+    os.environ["LIBTPU_INIT_ARGS"] = (
+        f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
+        " --xla_jf_dump_llo_pass_label_regex=^final_bundles"
+    )
+    add_xla_flag(NO_GRAPHS)
+    on_chip = jax.sharding.SingleDeviceSharding(described(chip)[0])
+    for case, peer in tqdm(list(product(cases, peers))):
+        if program := prepare(peer, case):
             function, shapes = program
             jitted = jax.jit(function, in_shardings=on_chip, out_shardings=on_chip)
             compiled = jitted.lower(*shapes).compile()
@@ -60,8 +57,9 @@ def measure(chip: str, cases: Iterable[Case], peers: Sequence[str]) -> pd.DataFr
             record["kernels"] = len(found)
             if chip == "v5e":
                 record["cycles"] = sum(cycles(*kernel, folder) for kernel in found)
-            records.append(record)
-    return pd.DataFrame(records)
+            yield record
+        for path in folder.iterdir():
+            path.unlink()
 
 
 def regressions(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
@@ -75,36 +73,31 @@ def regressions(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
     return lines
 
 
-def main() -> int:
-    """Compiles, prints ratios, saves; 1 if a check finds something worse, 2 if it cannot check."""
+def main() -> None:
+    """Compiles, and prints ratios and saves, or checks."""
     options = read_options(
         __doc__,
         ACCELERATOR,
         IN_JAX,
         chip={"choices": CHIPS, "default": "v5e"},
         quick={"action": "store_true", "help": "a few pools, each in two settings"},
-        check={"action": "store_true", "help": "exit with 1 if jaxpool is worse than committed"},
+        check={"action": "store_true", "help": "fail if jaxpool is worse than committed"},
     )
-    chip, used = options.chip, versions(PACKAGES[options.chip])
-    if reason := missing(chip):
-        print(reason, file=sys.stderr)
-        return 2
-    every = cases(options.pools)
+    chip, used, every = options.chip, versions(PACKAGES[options.chip]), cases(options.pools)
     if options.quick:
         settings = ("float32", LAST, "forward"), ("bfloat16", LAST, "backward")
         every = [Case(pool, *setting) for pool, setting in product(QUICK, settings)]
-    if not options.check:
-        table = Table(CHIPS[chip], used, measure(chip, every, [JAXPOOL, *options.peers]))
-        table.report("cycles" if chip == "v5e" else "hbm_bytes", options.save)
-        return 0
-    committed = Table.load(f"compiled_{chip}")
-    if committed.versions != used:
-        print(f"committed with {committed.versions}, and here is {used}", file=sys.stderr)
-        return 2
-    worse = regressions(committed.records, measure(chip, every, [JAXPOOL]))
-    print(*worse, f"{len(worse)} figures are worse by more than {TOLERANCE:.0%}, or new", sep="\n")
-    return 1 if worse else 0
+    if options.check:
+        committed = Table.load(f"compiled_{chip}")
+        if committed.versions != used:
+            sys.exit(f"committed with {committed.versions}, and here is {used}")
+        worse = regressions(committed.records, pd.DataFrame(measure(chip, every, [JAXPOOL])))
+        print(*worse, f"{len(worse)} figures are worse by over {TOLERANCE:.0%}, or new", sep="\n")
+        sys.exit(bool(worse))
+    records = pd.DataFrame(measure(chip, every, [JAXPOOL, *options.peers]))
+    metric = "cycles" if chip == "v5e" else "hbm_bytes"
+    Table(CHIPS[chip], used, records).report(metric, options.save)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
