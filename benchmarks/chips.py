@@ -53,11 +53,7 @@ def missing(chip: str) -> str | None:
 
 
 def described(chip: str, topology: str = "2x2") -> list[Any]:
-    """The devices of a chip that need not be there: one H100, or TPUs in a topology.
-
-    Call it before JAX is first used (importing it is no use): it sets what JAX and the compiler
-    read when they start, and keeps this process on the CPU.
-    """
+    """One H100, or TPUs in a topology. JAX must not have been used yet: it stays on the CPU."""
     if reason := missing(chip):
         raise ModuleNotFoundError(reason)
     import jax

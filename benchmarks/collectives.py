@@ -95,7 +95,7 @@ def records(
         text, memory = compiled.as_text(), compiled.memory_analysis()
         far, sent = exchanged(text, [getattr(d, "coords", (0,)) for d in mesh.devices.flat])
         yield {
-            **{"peer": peer, "pool": pool.name, "sharded": sharded, "chips": mesh.size},
+            **{"peer": peer, "pool": pool, "sharded": sharded, "chips": mesh.size},
             **{"dtype": dtype, "direction": direction, "far": far, "sent_bytes": sent},
             "collectives": collectives(text),
             "argument_bytes": memory.argument_size_in_bytes,

@@ -52,7 +52,7 @@ def measure(chip: str, cases: list[Case], peers: list[str]) -> Iterator[dict[str
             jitted = jax.jit(function, in_shardings=on_chip, out_shardings=on_chip)
             compiled = jitted.lower(*shapes).compile()
             found = list(kernels(compiled.as_text() or ""))
-            record = {"peer": peer} | case.key | {"hbm_bytes": sum(size for _, size in found)}
+            record = {"peer": peer} | case._asdict() | {"hbm_bytes": sum(size for _, size in found)}
             record["temporary_bytes"] = compiled.memory_analysis().temp_size_in_bytes
             record["kernels"] = len(found)
             if chip == "v5e":

@@ -45,7 +45,7 @@ def clocks(case: Case, peers: Sequence[str]) -> Iterator[Clock]:
     """The calls of the peers that can do it."""
     read = partial(image, layout=case.layout)
     for peer in peers:
-        about = {"peer": peer} | case.key
+        about = {"peer": peer} | case._asdict()
         if case.pool.kernel > LONG and peer in (*IN_JAX, TORCH) and peer != JAXPOOL:
             continue
         if peer in OTHERS and (call := prepare(peer, case)):
@@ -56,12 +56,7 @@ def clocks(case: Case, peers: Sequence[str]) -> Iterator[Clock]:
             compiled = jax.jit(function).lower(*shapes).compile()
             about["compile_s"] = perf_counter() - start
             about["temporary_bytes"] = compiled.memory_analysis().temp_size_in_bytes
-            yield Clock(about, partial(finished, compiled, arguments), read)
-
-
-def finished(function: Any, arguments: Any) -> Any:
-    """The result, when it is there."""
-    return jax.block_until_ready(function(*arguments))
+            yield Clock(about, lambda f=compiled, x=arguments: jax.block_until_ready(f(*x)), read)
 
 
 def image(result: Any, layout: str) -> np.ndarray:

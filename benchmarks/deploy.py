@@ -39,7 +39,7 @@ def models(pool: Pool) -> dict[str, deploy.Function | None]:
     """
     if not pool.masked:
         return {peer: IN_JAX[peer](pool, LAST) for peer in (JAXPOOL, "flax")}
-    plain = IN_JAX[JAXPOOL](Pool(pool.name.replace(" masked", "")), LAST)
+    plain = IN_JAX[JAXPOOL](Pool(pool.replace(" masked", "")), LAST)
 
     def by_hand(x: Any) -> Any:
         valid = x[..., :1] > 0.5
@@ -107,7 +107,7 @@ def clocks(runtime: str, pool: Pool) -> Iterator[Clock]:
         if function:
             run, read, operators = RUNTIMES[runtime](function, x)
             each = [f"{n} {name}" if n > 1 else name for name, n in Counter(operators).items()]
-            about = {"runtime": runtime, "peer": peer, "pool": pool.name}
+            about = {"runtime": runtime, "peer": peer, "pool": pool}
             yield Clock(about | {"operators": ", ".join(each)}, run, read)
 
 

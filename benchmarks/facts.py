@@ -63,7 +63,7 @@ def used(run: Table) -> str:
 
 def title(name: str) -> str:
     """A pool and its shape, channels last."""
-    return f"{Pool(name).title} of {list(in_layout(Pool(name).shape, LAST))}"
+    return f"{Pool(name).as_title} of {list(in_layout(Pool(name).shape, LAST))}"
 
 
 def why() -> Fact:
@@ -167,7 +167,7 @@ def exchange() -> Fact:
     records = table("collectives_cpu").records.query("sharded != 'rows'")
     pairs = records.groupby(["pool", "sharded"], sort=False)["collectives"]
     cells = pairs.agg(lambda pair: " / ".join(dict.fromkeys(map(_permutes, pair))))
-    yield cells.unstack(sort=False).rename(index=lambda name: Pool(name).title)
+    yield cells.unstack(sort=False).rename(index=lambda name: Pool(name).as_title)
 
 
 def uneven() -> Fact:
@@ -176,7 +176,7 @@ def uneven() -> Fact:
     held = found[["argument_bytes", "temporary_bytes", "result_bytes"]] / 1e6
     pools = found["pool"].map(Pool)
     rows = {
-        "pool": [pool.title for pool in pools],
+        "pool": [pool.as_title for pool in pools],
         "array": [str(pool.shape) for pool in pools],
         "rows of input, output": [f"{pool.shape[2]}, {pool.output[2]}" for pool in pools],
         "forward": found["collectives"],
@@ -193,7 +193,7 @@ def pods() -> Fact:
     for r in run.records.query("sharded == 'image'").itertuples():
         pool = Pool(r.pool)
         bins = pool.bins and f"bins, {Fraction(pool.shape[2], pool.bins[0])}".replace("/", " to ")
-        key = f"{bins or pool.title}, {r.direction}", str(r.chips), r.peer
+        key = f"{bins or pool.as_title}, {r.direction}", str(r.chips), r.peer
         sent, held = r.sent_bytes / 1e3, r.temporary_bytes / 1e6
         cells[key] = f"{_permutes(r.collectives)} / {sent:.0f} / {held:.0f}"
     rows = pd.Series(cells).rename_axis(["pool", "chips", "peer"]).unstack(sort=False).fillna("-")
@@ -216,7 +216,7 @@ def deploy() -> Fact:
     rows = cells.unstack("runtime", sort=False)
     mine = run.records.query("runtime == 'LiteRT' and peer == @JAXPOOL").set_index("pool")
     rows.insert(0, "operators in LiteRT", mine["operators"])
-    yield rows.rename(index=lambda name: Pool(name).title)
+    yield rows.rename(index=lambda name: Pool(name).as_title)
     masked = found["by hand"].dropna().droplevel("pool").map(number)
     said = ", ".join(f"{value} in {name}" for name, value in masked.items())
     yield f"""A division of two pools, of the valid pixels and of the mask, takes these parts of

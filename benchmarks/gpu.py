@@ -35,7 +35,7 @@ WARM_UP, CALLS = 3, 20
 def record(peer: str, case: Case, seconds: Sequence[float]) -> dict[str, Any]:
     """What is kept of the kernels of `CALLS` calls."""
     calls = np.reshape(seconds, (CALLS, -1))
-    return {"peer": peer} | case.key | figures(calls.sum(1)) | {"kernels": calls.shape[1]}
+    return {"peer": peer} | case._asdict() | figures(calls.sum(1)) | {"kernels": calls.shape[1]}
 
 
 def of_jax(pool: Pool, peers: Sequence[str]) -> Iterator[dict[str, Any]]:

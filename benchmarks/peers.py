@@ -61,7 +61,7 @@ def flax(pool: Pool, layout: str) -> Function | None:
     """`flax.linen.avg_pool`; of bins, those of one size."""
     if pool.bins and not any(n % bins for n, bins in zip(pool.sizes, pool.bins, strict=True)):
         kernel = pool.sizes[0] // pool.bins[0]
-        pool = Pool(f"{pool.name.split()[0]} k{kernel} s{kernel}")
+        pool = Pool(f"{pool.split()[0]} k{kernel} s{kernel}")
     if layout == FIRST or not pool.is_plain:
         return None
     from flax import linen

@@ -22,8 +22,8 @@ DTYPES = ("float32", "bfloat16")
 DIRECTIONS = ("forward", "backward")
 
 
-class Pool:
-    """A pool, as its name says.
+class Pool(str):
+    """A pool by its name, with what that says.
 
     It is plain if it has only what all libraries have, large if it has several windows with 15
     elements and more along an axis, and common if vision models use it most, in 2-d and alone.
@@ -33,7 +33,6 @@ class Pool:
         shape, *words = name.split()
         numbers = {word[0]: int(word[1:]) for word in words if word[1:].isdigit()}
         bins = [word[2:].split("x") for word in words if word.startswith("to")]
-        self.name = name
         self.shape = tuple(map(int, shape.split("x")))
         self.sizes = self.shape[2:]
         self.ndim = len(self.sizes)
@@ -55,7 +54,7 @@ class Pool:
         self.is_common = common and self.ndim == 2 and not self.block
 
     @property
-    def title(self) -> str:
+    def as_title(self) -> str:
         """For readers, such as "3x3, stride 1, padding 1 not counted"."""
         if self.is_global:
             return f"global, {'x'.join(map(str, self.sizes))}"
@@ -90,11 +89,6 @@ class Case(NamedTuple):
     layout: str
     direction: str
 
-    @property
-    def key(self) -> dict[str, str]:
-        """What a table says of it."""
-        return self._asdict() | {"pool": self.pool.name}
-
 
 def cases(pools: Iterable[Pool], layouts: Iterable[str] = LAYOUTS) -> list[Case]:
     """All cases of pools."""
@@ -107,14 +101,10 @@ def in_layout(values: tuple[Any, ...], layout: str) -> tuple[Any, ...]:
     return (batch, *spatial, channels) if layout == LAST else values
 
 
-def pools(lines: str) -> tuple[Pool, ...]:
+def pools(lines: str) -> list[Pool]:
     """Pools, from lines of a shape and the words of one or more pools of it."""
-    pairs = (line.split(":") for line in lines.strip().splitlines())
-    return tuple(
-        Pool(f"{shape.strip()} {words.strip()}")
-        for shape, each in pairs
-        for words in each.split(",")
-    )
+    pairs = (line.strip().split(": ") for line in lines.strip().splitlines())
+    return [Pool(f"{shape} {words}") for shape, each in pairs for words in each.split(", ")]
 
 
 CPU = pools("""

@@ -75,7 +75,7 @@ def read_options(
 ) -> Namespace:
     """What a command is called with: pools and peers, where to save, and more options."""
     parser = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
-    words = {pool: {pool.name, *pool.name.split()} for pool in pools}
+    words = {pool: {pool, *pool.split()} for pool in pools}
     every, others = set().union(*words.values()), [peer for peer in peers if peer != JAXPOOL]
     more["pools"] = {"nargs": "+", "choices": every, "default": every, "metavar": "WORD"}
     more["pools"]["help"] = "those with such a word in their names: k3, excl, 32x512x7x7"

@@ -38,10 +38,15 @@ def test_errors(library, kernel):
         assert found == pytest.approx(error, rel=0.2)
 
 
-def skip_unless_as_committed(name, packages):
-    """CI has the versions of the committed results."""
-    if versions(packages) != (committed := Table.load(name).versions):
-        pytest.skip(f"committed with {committed}")
+def as_committed(name, packages):
+    """The committed results, whose versions CI installs."""
+    committed = Table.load(name)
+    if versions(packages) != committed.versions:
+        pytest.skip(f"committed with {committed.versions}")
+    return committed
+
+
+POD = ["--chip", "v5e", "--pools", "1x1x16384x8192 k2 s2", "8x1x4096x4096 k2 s2"]
 
 
 @pytest.mark.slow
@@ -49,47 +54,41 @@ def skip_unless_as_committed(name, packages):
     ("name", "options", "packages"),
     [
         ("collectives_cpu", ["--pools", "k2", "k3", "to60"], ("jax", "jaxlib")),
-        (
-            "collectives_v5e",
-            ["--chip", "v5e", "--pools", "1x1x16384x8192 k2 s2", "8x1x4096x4096 k2 s2"],
-            chips.PACKAGES["v5e"],
-        ),
+        ("collectives_v5e", POD, chips.PACKAGES["v5e"]),
     ],
 )
 def test_collectives(name, options, packages, tmp_path, monkeypatch):
-    skip_unless_as_committed(name, packages)
-    committed = Table.load(name).records
-    command = ["-m", "benchmarks.collectives", *options, "--save", tmp_path / f"{name}.csv"]
-    run_python(*command, cwd=ROOT)
+    committed = as_committed(name, packages)
+    saved = ["--save", tmp_path / f"{name}.csv"]
+    run_python("-m", "benchmarks.collectives", *options, *saved, cwd=ROOT)
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     found = Table.load(name).records
-    assert len(found) == len(found.merge(committed))
+    assert len(found) == len(found.merge(committed.records))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", chips.CHIPS)
 def test_no_program_is_worse_than_committed(chip):
-    skip_unless_as_committed(f"compiled_{chip}", chips.PACKAGES[chip])
+    as_committed(f"compiled_{chip}", chips.PACKAGES[chip])
     command = ["-m", "benchmarks.compiled", "--chip", chip, "--quick", "--check"]
     assert "0 figures are worse" in run_python(*command, cwd=ROOT)
 
 
+FIGURES = {"errors": ["--kernels", "2"], "masks": ["--folder", "."], "recipes": ["--folder", "."]}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("script", "options", "drawn"),
-    [
-        ("errors.py", ["--picture", "errors.svg", "--kernels", "2"], "errors.svg"),
-        ("masks.py", ["--folder", "."], "masks_sensor.svg"),
-        ("recipes.py", ["--folder", "."], "recipes_borders.svg"),
-    ],
-)
-def test_a_chart_is_drawn(script, options, drawn, tmp_path):
-    run_python(Path(errors.__file__).parent / script, *options, cwd=tmp_path)
-    assert_is_chart(tmp_path / drawn)
+@pytest.mark.parametrize("script", FIGURES)
+def test_a_chart_is_drawn(script, tmp_path):
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    run_python(Path(errors.__file__).parent / f"{script}.py", *FIGURES[script], cwd=tmp_path)
+    drawn = list(tmp_path.rglob("*.svg"))
+    assert drawn
+    for path in drawn:
+        assert_is_chart(path)
 
 
 def test_charts_are_drawn_on_nothing():
     """So that dark pages can invert them."""
-    for path in (ROOT / "docs" / "images").glob("*.svg"):
-        if path.name != "favicon.svg":
-            assert_is_chart(path)
+    for path in {*(ROOT / "docs" / "images").glob("*.svg")} - {ROOT / "docs/images/favicon.svg"}:
+        assert_is_chart(path)
