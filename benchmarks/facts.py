@@ -27,6 +27,7 @@ COLUMNS = [*PEERS][:5]
 # As docs/figures/errors.py has them; told apart by people who do not tell red from green.
 COLOURS = {"torch": "#1d5fa8", "flax": "#c2410c", "keras": "#7a6a00", YARDSTICK: "#6d4c9f"}
 KINDS = {"is_common": "common pools", "is_large": "windows from 15x15", "": "all, also in blocks"}
+PERMUTES = {"collectives": {" collective-permute": "", "none": "0"}}
 TYPES = ["dtype", "direction"]
 table = cache(Table.load)
 H100, V5E, CPU = "NVIDIA H100", "TPU v5e", table("cpu").hardware
@@ -128,11 +129,9 @@ def groups() -> Fact:
 def memory() -> Fact:
     """Temporary arrays in copies of the input, of jaxpool and Flax, forward / backward."""
     records = cpu().query("peer in ['jaxpool', 'flax']")
-    sizes = records["pool"].map(lambda name: prod(Pool(name).shape))
-    copies = (
-        records["temporary_bytes"] / sizes / records["dtype"].map({"float32": 4, "bfloat16": 2})
-    )
-    cells = records.assign(copies=[f"{round(value, 2):g}" for value in copies])
+    bits = records["dtype"].str.extract(r"(\d+)")[0].astype(int)
+    sizes = records["pool"].map(lambda name: prod(Pool(name).shape)) * bits / 8
+    cells = records.assign(copies=(records["temporary_bytes"] / sizes).round(2).map("{:g}".format))
     pairs = cells.groupby(["pool", "dtype", "peer"], sort=False)["copies"].agg(" / ".join)
     rows = pairs.unstack(["dtype", "peer"], sort=False).rename(index=title)
     yield rows.set_axis([f"{PEERS.get(peer, peer)}, {dtype}" for dtype, peer in rows], axis=1)
@@ -164,46 +163,40 @@ def errors() -> Fact:
 
 def exchange() -> Fact:
     """Collectives of pools of one array, forward / backward; numbers are collective-permutes."""
-    records = table("collectives_cpu").records.query("sharded != 'rows'")
+    records = (
+        table("collectives_cpu").records.query("sharded != 'rows'").replace(PERMUTES, regex=True)
+    )
     pairs = records.groupby(["pool", "sharded"], sort=False)["collectives"]
-    cells = pairs.agg(lambda pair: " / ".join(dict.fromkeys(map(_permutes, pair))))
+    cells = pairs.agg(lambda pair: " / ".join(dict.fromkeys(pair)))
     yield cells.unstack(sort=False).rename(index=lambda name: Pool(name).as_title)
 
 
 def uneven() -> Fact:
     """Collectives and memory of pools whose sizes 8 devices divide, and do not."""
     found = table("collectives_cpu").records.query("sharded == 'rows' and direction == 'forward'")
+    pools = [Pool(name) for name in found["pool"]]
     held = found[["argument_bytes", "temporary_bytes", "result_bytes"]] / 1e6
-    pools = found["pool"].map(Pool)
-    rows = {
-        "pool": [pool.as_title for pool in pools],
-        "array": [str(pool.shape) for pool in pools],
-        "rows of input, output": [f"{pool.shape[2]}, {pool.output[2]}" for pool in pools],
-        "forward": found["collectives"],
-        "MB on a device: shard, temporary, result": held.map("{:.2f}".format).agg(
-            ", ".join, axis=1
-        ),
-    }
-    yield pd.DataFrame(rows)
+    rows = {"pool": [pool.as_title for pool in pools], "array": [str(pool.shape) for pool in pools]}
+    rows["rows of input, output"] = [f"{pool.shape[2]}, {pool.output[2]}" for pool in pools]
+    rows["forward"] = found["collectives"]
+    figures = held.map("{:.2f}".format).agg(", ".join, axis=1)
+    yield pd.DataFrame(rows | {"MB on a device: shard, temporary, result": figures})
 
 
 def pods() -> Fact:
     """Collective-permutes, kilobytes sent and megabytes held, by numbers of chips."""
     run, cells = table("collectives_v5e"), {}
-    for r in run.records.query("sharded == 'image'").itertuples():
+    records = run.records.query("sharded == 'image'").replace(PERMUTES, regex=True)
+    for r in records.itertuples():
         pool = Pool(r.pool)
         bins = pool.bins and f"bins, {Fraction(pool.shape[2], pool.bins[0])}".replace("/", " to ")
         key = f"{bins or pool.as_title}, {r.direction}", str(r.chips), r.peer
         sent, held = r.sent_bytes / 1e3, r.temporary_bytes / 1e6
-        cells[key] = f"{_permutes(r.collectives)} / {sent:.0f} / {held:.0f}"
+        cells[key] = f"{r.collectives} / {sent:.0f} / {held:.0f}"
     rows = pd.Series(cells).rename_axis(["pool", "chips", "peer"]).unstack(sort=False).fillna("-")
     chips = rows.reset_index().groupby(["pool", *rows], sort=False)["chips"].agg(", ".join)
     yield chips.reset_index()[["pool", "chips", *rows]]
     yield f"Compiled with {used(run)}."
-
-
-def _permutes(collectives: str) -> str:
-    return collectives.replace(" collective-permute", "").replace("none", "0")
 
 
 def deploy() -> Fact:
