@@ -12,6 +12,7 @@ pool; and JAX hands a program that is not tiny to another thread, which has to w
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from time import perf_counter
@@ -78,7 +79,7 @@ def measure(settings: str, cases: Sequence[Case], peers: Sequence[str], seconds:
 def main() -> None:
     """Measures, prints the ratios, and writes what --save names."""
     layouts = {"nargs": "+", "choices": LAYOUTS, "default": [LAST]}
-    seconds = {"type": float, "default": 0.3, "help": "for each call that is timed"}
+    seconds = {"type": float, "default": 0.3, "help": "for each call; %(default)s"}
     peers = [*IN_JAX, *OTHERS]
     options = read_options(__doc__, CPU, peers, layouts=layouts, seconds=seconds)
     every, records = cases(options.pools, options.layouts), []
@@ -86,9 +87,9 @@ def main() -> None:
         for name in SETTINGS["tuned"]:
             os.environ.pop(name, None)
         os.environ.update(variables)
-        with get_context("spawn").Pool(1) as process:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
             run = settings, every, [JAXPOOL, *options.peers], options.seconds
-            records += process.apply(measure, run)
+            records += process.submit(measure, *run).result()
     found = pd.DataFrame(records)
     Table(this_cpu(), versions(PACKAGES), found).report("us", options.save)
     differs = found["apart"] > found["dtype"].map(TOLERANCE)

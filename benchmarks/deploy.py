@@ -114,7 +114,7 @@ def clocks(runtime: str, pool: Pool) -> Iterator[Clock]:
 def main() -> None:
     """Measures, prints the ratios, and writes what --save names."""
     runtimes = {"nargs": "+", "choices": RUNTIMES, "default": RUNTIMES}
-    seconds = {"type": float, "default": 0.5, "help": "for each model"}
+    seconds = {"type": float, "default": 0.5, "help": "for each model; %(default)s"}
     options = read_options(__doc__, DEPLOYED, runtimes=runtimes, seconds=seconds)
     import tensorflow as tf
 

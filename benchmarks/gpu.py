@@ -10,7 +10,7 @@ it. Inputs that fit in the L2 cache stay there.
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
@@ -106,8 +106,8 @@ def main() -> None:
     peers = [JAXPOOL, *(peer for peer in options.peers if peer != TORCH)]
     records = [record for pool in tqdm(options.pools) for record in of_jax(pool, peers)]
     if TORCH in options.peers:  # with a profiler, and so a process, of its own
-        with get_context("spawn").Pool(1) as process:
-            records += process.apply(of_torch, (options.pools,))
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            records += process.submit(of_torch, options.pools).result()
     hardware = jax.devices("gpu")[0].device_kind
     Table(hardware, versions(PACKAGES), pd.DataFrame(records)).report("us", options.save)
 
