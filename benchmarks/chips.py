@@ -1,46 +1,23 @@
-"""TPUs and GPUs that this machine need not have, as devices that programs are compiled for.
-
-libtpu compiles for every TPU, and the CUDA plugin of JAX for every GPU that a text describes:
+"""A TPU and a GPU that this machine need not have, as devices that programs are compiled for.
 
     device = described("v5e")[0]
     on_chip = jax.sharding.SingleDeviceSharding(device)
     compiled = jax.jit(f, in_shardings=on_chip, out_shardings=on_chip).lower(x).compile()
 
-The arguments may be of NumPy or a `jax.ShapeDtypeStruct`. The program cannot be run. The plugin
-has to be of the version of jaxlib.
+The program cannot be run. The CUDA plugin has to be of the version of jaxlib.
 """
 
 import os
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Chip(NamedTuple):
-    """A chip.
-
-    Args:
-      title: its name.
-      packages: those whose versions decide what is compiled for it.
-      bytes_per_cycle: of a TPU, the traffic of HBM that XLA estimates of a loop in float32.
-      topology, slice_type: of a TPU, how four are connected, and what libtpu calls these.
-    """
-
-    title: str
-    packages: tuple[str, ...]
-    bytes_per_cycle: float = 0
-    topology: str = ""
-    slice_type: str = ""
-
-
-_TPU = ("jax", "jaxlib", "libtpu")
-_GPU = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12")
-TPU = {
-    "v5e": Chip("TPU v5e", _TPU, 440, "2x2", "v5litepod-4"),
-    "v6e": Chip("TPU v6e", _TPU, 756, "2x2", "v6e-4"),
-    "v5p": Chip("TPU v5p", _TPU, 1131, "2x2x1", "v5p-8"),
+CHIPS = {"v5e": "TPU v5e", "h100": "H100"}
+PACKAGES = {  # whose versions decide what is compiled
+    "v5e": ("jax", "jaxlib", "libtpu"),
+    "h100": ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12"),
 }
-CHIPS = TPU | {"h100": Chip("H100", _GPU)}
-VARIABLES = {  # what libtpu would ask the network for, and that other processes may use it
+TPU = {  # what libtpu would ask the network for, and that other processes may use it
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_ID": "0",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -58,48 +35,34 @@ gpu_device_info {
   shared_memory_per_core: 233472 registers_per_block_limit: 65536 registers_per_core_limit: 65536
 }
 """
+# Kernels of a CUDA graph are neither counted nor named one by one.
+NO_GRAPHS = "--xla_gpu_enable_command_buffer="
+
+
+def add_xla_flag(flag: str) -> None:
+    """For XLA to read when it starts."""
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
 
 
 def missing(chip: str) -> str | None:
     """Says how to install what compiles for the chip; None if it is installed."""
-    if chip in TPU:
-        modules, install = ["libtpu"], "libtpu"
-    else:
-        modules = ["jax_cuda12_plugin", "jax_cuda13_plugin"]
-        install = "jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12"
-    if any(map(find_spec, modules)):
+    modules = {"v5e": ["libtpu"], "h100": ["jax_cuda12_plugin", "jax_cuda13_plugin"]}
+    if any(map(find_spec, modules[chip])):
         return None
-    return f"nothing here compiles for {chip}: python -m pip install {install}"
+    return f"nothing here compiles for {chip}: python -m pip install {' '.join(PACKAGES[chip][2:])}"
 
 
-def described(chip: str, topology: str | None = None) -> list[Any]:
-    """The devices of a chip that need not be there.
-
-    Call it before JAX is first used (importing it is no use): it sets what JAX and the compiler
-    read when they start, and keeps this process on the CPU.
-
-    Args:
-        chip: "v5e", "v6e", "v5p" or "h100".
-        topology: how the TPUs are connected, such as "16x16"; four of them if None.
-
-    Returns:
-        The devices, for the shardings that a program is compiled with: one H100, or all TPUs.
-
-    Raises:
-        ModuleNotFoundError: nothing installed compiles for the chip; the message says what would.
-    """
+def described(chip: str, topology: str = "2x2") -> list[Any]:
+    """One H100, or TPUs in a topology. JAX must not have been used yet: it stays on the CPU."""
     if reason := missing(chip):
         raise ModuleNotFoundError(reason)
     import jax
     from jax.experimental import topologies
 
     jax.config.update("jax_platforms", "cpu")
-    if chip in TPU:
-        os.environ.update(VARIABLES, TPU_ACCELERATOR_TYPE=TPU[chip].slice_type)
-        name = f"{chip}:{topology or TPU[chip].topology}"
-        found = topologies.get_topology_desc(name, "tpu")
-    else:
-        # To choose between kernels XLA would run them.
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_autotune_level=0"
-        found = topologies.get_topology_desc(chip, "cuda", target_config=H100, topology="1x1x1")
+    if chip == "v5e":
+        os.environ.update(TPU)
+        return list(topologies.get_topology_desc(f"v5e:{topology}", "tpu").devices)
+    add_xla_flag("--xla_gpu_autotune_level=0")  # to choose between kernels XLA would run them
+    found = topologies.get_topology_desc(chip, "cuda", target_config=H100, topology="1x1x1")
     return list(found.devices)

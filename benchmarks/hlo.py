@@ -1,7 +1,7 @@
 """Reads the text of a compiled program: kernels, the bytes of HBM that each moves, cycles."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -10,52 +10,41 @@ COLLECTIVES = "all-gather", "all-reduce", "all-to-all", "reduce-scatter", "colle
 WIDTHS = {"pred": 1, "bf16": 2, "c64": 8, "c128": 16}  # other names end in their bits
 NO_KERNELS = {"parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all"}
 UNKNOWN = {"while", "conditional", "call"}  # their bodies would have to be counted
+BYTES_PER_CYCLE = 440  # of HBM, as XLA estimates a loop in float32 on a TPU v5e
 _OPERATION = re.compile(r"\s+(?:ROOT )?%(\S+) = (\(.*?\)|\w+\[[\d,]*\]\S*) ([\w-]+)\((.*?)\)")
-_COMPUTATION = re.compile(r"(?:ENTRY )?%(\S+) \(.*\{$")
+_PROGRAM = re.compile(r"^ENTRY .*?^}", re.MULTILINE | re.DOTALL)
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
 _BUNDLE = re.compile(r"\s*(?:0x[0-9a-f]+|0)\s+(?:\w\w)?\s*: ((?:>\s?)*)")
 _BOUND = re.compile(r"scmp\.ge\.s32\.totalorder %\S+,\s+(\d+)")
 
 
 class Operation(NamedTuple):
-    """A line of a computation."""
+    """A line of a program."""
 
     name: str
     shape: str
     kind: str
-    operands: tuple[str, ...]
+    operands: list[str]
     line: str
 
 
-class Kernel(NamedTuple):
-    """An operation of the program itself that the chip starts, and the bytes that it moves."""
-
-    operation: Operation
-    hbm_bytes: int
-
-
-def computations(text: str) -> dict[str, list[Operation]]:
-    """The operations of every computation by its name, and those of the program as "ENTRY"."""
-    found: dict[str, list[Operation]] = {}
-    operations: list[Operation] = []
-    for line in text.splitlines():
-        if start := _COMPUTATION.match(line):
-            operations = found["ENTRY" if line.startswith("ENTRY") else start[1]] = []
-        elif parts := _OPERATION.match(line):
-            name, shape, kind, operands = parts.groups()
-            names = tuple(re.findall(r"%([\w.\-]+)", operands))
-            operations.append(Operation(name, shape, kind, names, line))
+def operations(text: str) -> dict[str, Operation]:
+    """All operations by name, also those that run within another one."""
+    found = {}
+    for parts in filter(None, map(_OPERATION.match, text.splitlines())):
+        name, shape, kind, operands = parts.groups()
+        names = re.findall(r"%([\w.\-]+)", operands)
+        found[name] = Operation(name, shape, kind, names, parts.string)
     return found
 
 
-def kernels(text: str) -> Iterator[Kernel]:
-    """The kernels of the program, each with the bytes of its operands and results in HBM.
+def kernels(text: str) -> Iterator[tuple[Operation, int]]:
+    """What the chip starts, each with the bytes of its operands and results in HBM.
 
     XLA's own count of bytes accessed includes those that never leave the chip.
     """
-    entry = {operation.name: operation for operation in computations(text)["ENTRY"]}
-    in_hbm: dict[str, int] = {}
-    for operation in entry.values():
+    program, in_hbm = operations(_PROGRAM.search(text)[0]), {}
+    for operation in program.values():
         if operation.kind in UNKNOWN:
             raise ValueError(f"cannot count what a {operation.kind} does: {operation.line.strip()}")
         read = [in_hbm[name] for name in dict.fromkeys(operation.operands)]
@@ -67,9 +56,9 @@ def kernels(text: str) -> Iterator[Kernel]:
             continue
         moved = written + sum(read)
         if operation.kind in ("copy-done", "slice-done"):
-            source = entry[operation.operands[0]].operands[0]
+            source = program[operation.operands[0]].operands[0]
             moved = written + (shape_bytes(operation.shape, on_chip=True) if in_hbm[source] else 0)
-        yield Kernel(operation, moved)
+        yield operation, moved
 
 
 def shape_bytes(shape: str, on_chip: bool = False) -> int:
@@ -88,46 +77,33 @@ def shape_bytes(shape: str, on_chip: bool = False) -> int:
     return total
 
 
-def collectives(text: str) -> list[int]:
-    """How many of each of `COLLECTIVES` the program has."""
-    return [len(re.findall(rf" {c}(-start)?\(", text)) for c in COLLECTIVES]
+def collectives(text: str) -> str:
+    """The collectives of a program, such as "1 all-gather, 2 collective-permute", or "none"."""
+    counts = {name: len(re.findall(rf" {name}(-start)?\(", text)) for name in COLLECTIVES}
+    return ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
 
 
-def cycles(kernel: Kernel, dump: Path, bytes_per_cycle: float) -> int:
-    """How many cycles a kernel of a TPU takes: good to some 20%, to compare programs by.
+def cycles(kernel: Operation, hbm_bytes: int, dump: Path) -> int:
+    """How many cycles a kernel of a TPU v5e takes: good to some 20%, to compare programs by.
 
     The largest of XLA's own estimate, the bundles that it scheduled, and the traffic of HBM: a
     fusion has an estimate; a `reduce-window` that stands alone has none, but it has a schedule.
     """
-    line = kernel.operation.line
-    estimate = re.search(r'"estimated_cycles":"(\d+)"', line)
-    schedules = [
-        path.read_text()
-        for path in dump.iterdir()
-        if path.name.endswith("final_bundles.txt") and "schedule" not in path.name
-        if f"-{kernel.operation.name}-" in path.name
-    ]
-    iterations = re.search(r'"iteration_bounds":\[([^\]]*)\]', line)
+    estimates = map(int, re.findall(r'"estimated_cycles":"(\d+)"', kernel.line))
+    iterations = re.search(r'"iteration_bounds":\[([^\]]*)\]', kernel.line)
     trips = prod(map(int, re.findall(r"\d+", iterations[1]))) if iterations else None
-    return max(
-        int(estimate[1]) if estimate else 0,
-        *(bundles(schedule.splitlines(), trips) for schedule in schedules),
-        round(kernel.hbm_bytes / bytes_per_cycle),
-    )
+    files = dump.glob(f"*-{kernel.name}-*final_bundles.txt")
+    schedules = [bundles(f.read_text(), trips) for f in files if "schedule" not in f.name]
+    return max([*estimates, *schedules, round(hbm_bytes / BYTES_PER_CYCLE)])
 
 
-def bundles(lines: Iterable[str], trips: int | None) -> int:
+def bundles(schedule: str, trips: int | None) -> int:
     """Bundles of a schedule: each one is a cycle, those of a loop once for each of its trips.
 
     Loops within it count once for each of its trips, as their own bounds are not written down. If
     nobody knows its trips, they are the largest bound that a counter is compared with.
     """
-    outside, inside, bound = 0, 0, 1
-    for line in lines:
-        bundle = _BUNDLE.match(line)
-        if bundle and ">" in bundle[1]:
-            inside += 1
-            bound = max(bound, *map(int, _BOUND.findall(line)), 1)
-        elif bundle:
-            outside += 1
-    return outside + inside * (trips or bound)
+    found = list(filter(None, map(_BUNDLE.match, schedule.splitlines())))
+    loop = [bundle.string for bundle in found if ">" in bundle[1]]
+    bounds = map(int, _BOUND.findall("\n".join(loop)))
+    return len(found) - len(loop) + len(loop) * (trips or max([1, *bounds]))

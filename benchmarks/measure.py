@@ -1,25 +1,28 @@
 """How time is measured: in turns, so that noise hits everyone alike; and how much there is."""
 
 import gc
+import os
+import platform
 import random
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
 
-NOISY = 0.15  # a larger spread, or a larger change of the machine's speed, is not to be believed
+ROUNDS = 7
 
 
 @dataclass
 class Clock:
-    """A call, and the seconds that each of its runs took."""
+    """A call without arguments, and the seconds that each of its runs took."""
 
+    about: dict[str, Any]  # what a table says of it
     call: Callable[[], Any]
+    read: Callable[[Any], np.ndarray] = np.asarray  # of what the call returns
     rest: float = 0.0  # seconds to wait after its turn
     times: list[float] = field(default_factory=list)
 
@@ -30,68 +33,56 @@ class Clock:
         self.times.append(perf_counter() - start)
         return result
 
-    @property
-    def seconds(self) -> float:
-        """The median of a call."""
-        return median(self.times)
 
-    @property
-    def spread(self) -> float:
-        """Half the distance between the outer quartiles, as a fraction of the median."""
-        lower, _, upper = quantiles(self.times * 2, method="inclusive")
-        return (upper - lower) / 2 / self.seconds
+def compare(clocks: Iterable[Clock], seconds: float) -> list[dict[str, Any]]:
+    """What a table says of each, and how far its value is from the first, of the largest there."""
+    ready, wanted = [], None
+    for clock in clocks:
+        value = np.nan_to_num(clock.read(clock.run()))
+        wanted = value if wanted is None else wanted
+        away = np.abs(value - wanted) if value.shape == wanted.shape else np.inf
+        clock.about["apart"] = np.max(away) / np.max(np.abs(wanted))
+        clock.times.clear()
+        ready.append(clock)
+    take_turns([*ready], seconds)
+    return [clock.about | figures(clock.times) for clock in ready]
 
 
-def take_turns(clocks: Iterable[Clock], seconds: float, rounds: int) -> None:
-    """Runs each clock for about `seconds`, in `rounds` rounds, in a new order each round.
+def take_turns(clocks: list[Clock], seconds: float) -> None:
+    """Runs each clock for about `seconds`, in rounds, in a new order each round.
 
     A round gives each clock an equal share of the time and at least one call, until it has had
     four times its seconds.
     """
-    clocks, order, collecting = list(clocks), random.Random(0), gc.isenabled()
+    order = random.Random(0)
     gc.disable()
-    try:
-        for _ in range(rounds):
-            order.shuffle(clocks)
-            for clock in clocks:
-                if sum(clock.times) > 4 * seconds:
-                    continue
-                end = perf_counter() + seconds / rounds
+    for _ in range(ROUNDS):
+        order.shuffle(clocks)
+        for clock in clocks:
+            if sum(clock.times) > 4 * seconds:
+                continue
+            end = perf_counter() + seconds / ROUNDS
+            clock.run()
+            while perf_counter() + clock.times[-1] / 2 < end:
                 clock.run()
-                while perf_counter() + clock.times[-1] / 2 < end:
-                    clock.run()
-                sleep(clock.rest)
-    finally:
-        if collecting:
-            gc.enable()
+            sleep(clock.rest)
+    gc.enable()
 
 
-@contextmanager
-def watched() -> Iterator[None]:
-    """Says on the standard error if the machine was busy, by a fixed work before and after."""
-    before = _probe()
-    yield
-    after = _probe()
-    if max(before, after) > (1 + NOISY) * min(before, after):
-        print(
-            f"The machine was busy: a fixed work took {before:.1f} ms before and {after:.1f} ms "
-            "after. Measure again when nothing else runs.",
-            file=sys.stderr,
-        )
+def figures(seconds: Sequence[float]) -> dict[str, float]:
+    """The median in microseconds, and half the distance of the quartiles as a fraction of it."""
+    lower, median, upper = np.quantile(seconds, [0.25, 0.5, 0.75])
+    return {"us": 1e6 * median, "spread": (upper - lower) / 2 / median}
 
 
-def warn_of_noise(spreads: dict[str, float]) -> None:
-    """Names the measurements whose spread is too large to believe."""
-    noisy = [f"{name} ±{spread:.0%}" for name, spread in spreads.items() if spread > NOISY]
-    if noisy:
-        print(
-            f"{len(noisy)} of {len(spreads)} times are noisy:", *noisy, sep="\n  ", file=sys.stderr
-        )
+def cores() -> int:
+    """How many cores this process may use, which is how many threads each peer gets."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _probe() -> float:
-    """Milliseconds of a fixed work in memory and in a core, the median of 15."""
-    clock, array = Clock(lambda: np.sort(array * 2).sum()), np.random.default_rng(0).random(200_000)
-    for _ in range(15):
-        clock.run()
-    return 1e3 * clock.seconds
+def this_cpu() -> str:
+    """Such as "2 cores of an AMD EPYC"."""
+    path = Path("/proc/cpuinfo")
+    models = re.findall("model name\t: (.*)", path.read_text() if path.exists() else "")
+    return f"{cores()} cores of an {[*models, platform.machine()][0]}"

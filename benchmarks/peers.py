@@ -1,15 +1,14 @@
-"""Who is compared: how the users of each library would ask it for a pool, in their own words.
+"""Who is compared: how the users of each library would ask it for a pool, and programs of these.
 
 A function of `IN_JAX` takes a pool and a layout and returns a function of arrays in that layout,
 and of the mask if there is one; None if the library cannot express the pool with the same numbers,
-or has no kernel for the layout. Arrays of 16 bits are given to each library as they are. Packages
-are imported on use, so that a peer that is not installed is one that cannot.
+or has no kernel for the layout. One of `OTHERS` returns a call without arguments for a case.
+Arrays of 16 bits are given to each library as they are. Packages are imported on use.
 """
 
 import os
 from collections.abc import Callable
 from functools import partial
-from math import prod
 from typing import Any, TypeAlias
 
 import jax
@@ -18,15 +17,11 @@ import numpy as np
 from jax import lax
 
 import jaxpool
-from benchmarks.pools import FIRST, LAST, Pool, in_layout
+from benchmarks.measure import cores
+from benchmarks.pools import FIRST, LAST, Case, Pool, in_layout
 
 Function: TypeAlias = Callable[..., Any]
-
-
-def cores() -> int:
-    """How many cores this process may use, which is how many threads each peer gets."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+JAXPOOL, YARDSTICK, TORCH = "jaxpool", "reduce_window", "torch"
 
 
 def jaxpool_(pool: Pool, layout: str) -> Function:
@@ -42,27 +37,21 @@ def jaxpool_(pool: Pool, layout: str) -> Function:
 
 def reduce_window(pool: Pool, layout: str) -> Function | None:
     """`lax.reduce_window` in float32, as one writes it who knows the errors of 16-bit sums."""
-    if pool.bins:
+    if pool.bins or pool.dilation > 1:
         return None
-    window, strides, dilation = (
-        pool.laid_out(layout, [n] * pool.ndim, 1) for n in (pool.kernel, pool.stride, pool.dilation)
-    )
-    padding = pool.laid_out(layout, pool.pads, (0, 0))
+    window, strides = (in_layout((1, 1, *n), layout) for n in (pool.window, pool.strides))
+    padding = in_layout(((0, 0), (0, 0), *pool.pads), layout)
 
     def total(x: jax.Array) -> jax.Array:
         wide = x.astype(jnp.float32)
-        more = {"window_dilation": dilation}
-        summed: jax.Array = lax.reduce_window(
-            wide, np.float32(0), lax.add, window, strides, padding, **more
-        )
-        return summed
+        return lax.reduce_window(wide, np.float32(0), lax.add, window, strides, padding)
 
     def function(x: jax.Array, where: jax.Array | None = None) -> jax.Array:
         if where is not None:
             return (total(jnp.where(where, x, 0)) / total(where)).astype(x.dtype)
         if pool.counts:
-            return (total(x) / prod(window)).astype(x.dtype)
-        one_image = pool.laid_out(layout, pool.shape[2:], 1)
+            return (total(x) / pool.kernel**pool.ndim).astype(x.dtype)
+        one_image = in_layout((1, 1, *pool.sizes), layout)
         return (total(x) / total(jnp.ones(one_image, jnp.float32))).astype(x.dtype)
 
     return function
@@ -70,23 +59,21 @@ def reduce_window(pool: Pool, layout: str) -> Function | None:
 
 def flax(pool: Pool, layout: str) -> Function | None:
     """`flax.linen.avg_pool`; of bins, those of one size."""
-    if pool.masked or layout == FIRST or pool.dilation > 1:
+    if pool.bins and not any(n % bins for n, bins in zip(pool.sizes, pool.bins, strict=True)):
+        kernel = pool.sizes[0] // pool.bins[0]
+        pool = Pool(f"{pool.split()[0]} k{kernel} s{kernel}")
+    if layout == FIRST or not pool.is_plain:
         return None
-    if pool.bins:
-        if any(size % pool.bins for size in pool.shape[2:]):
-            return None
-        kernel = pool.shape[2] // pool.bins
-        pool = pool._replace(kernel=kernel, stride=kernel, bins=0)
     from flax import linen
 
-    window, strides = ((value,) * pool.ndim for value in (pool.kernel, pool.stride))
-    padding = tuple(pool.pads)
-    return lambda x: linen.avg_pool(x, window, strides, padding, count_include_pad=pool.counts)
+    window = {"window_shape": pool.window, "strides": pool.strides, "padding": tuple(pool.pads)}
+    # jax2onnx takes only keywords
+    return lambda x: linen.avg_pool(x, **window, count_include_pad=pool.counts)
 
 
 def equinox(pool: Pool, layout: str) -> Function | None:
     """`equinox.nn.AvgPool2d`, mapped over the batch; its adaptive pool has other bins."""
-    if pool.bins or pool.masked or layout == LAST or not pool.counts or pool.dilation > 1:
+    if layout == LAST or not (pool.is_plain and pool.counts):
         return None
     import equinox
 
@@ -95,23 +82,19 @@ def equinox(pool: Pool, layout: str) -> Function | None:
 
 
 def keras(pool: Pool, layout: str) -> Function | None:
-    """`keras.layers.AveragePooling2D`, whose "same" never counts the padding."""
-    if pool.bins or pool.masked or not pool.name_of_padding or pool.dilation > 1:
+    """`keras.ops.average_pool`, whose "same" never counts the padding."""
+    if not pool.is_plain:
+        return None
+    same = pool.pads == lax.padtype_to_pads(pool.sizes, pool.window, pool.strides, "SAME")
+    padding = "same" if same and not pool.counts else "valid"
+    if padding == "valid" and any(map(any, pool.pads)):
         return None
     os.environ["KERAS_BACKEND"] = "jax"
-    import keras
+    from keras import ops
 
-    layer = getattr(keras.layers, f"AveragePooling{pool.ndim}D")
-    padding = pool.name_of_padding.lower()
-
-    def function(x: jax.Array) -> Any:
-        more = {"data_format": layout, "dtype": str(x.dtype)}
-        return layer(pool.kernel, pool.stride, padding, **more)(x)
-
-    return function
+    return lambda x: ops.average_pool(x, pool.kernel, pool.stride, padding, layout)
 
 
-JAXPOOL, YARDSTICK, TORCH = "jaxpool", "reduce_window", "torch"
 IN_JAX: dict[str, Callable[[Pool, str], Function | None]] = {
     JAXPOOL: jaxpool_,
     "flax": flax,
@@ -121,8 +104,9 @@ IN_JAX: dict[str, Callable[[Pool, str], Function | None]] = {
 }
 
 
-def torch(pool: Pool, dtype: str, layout: str, direction: str, device: str) -> Function | None:
-    """A call without arguments of PyTorch's pool, or of its gradient on a graph that is kept."""
+def torch(case: Case, device: str = "cpu") -> Function | None:
+    """PyTorch's pool, or its gradient on a graph that is kept."""
+    pool, dtype, layout, direction = case
     if pool.block or pool.masked or pool.ndim != 2:
         return None
     # PyTorch's threads spin for milliseconds before they sleep: at the expense of whose turn is
@@ -150,38 +134,36 @@ def torch(pool: Pool, dtype: str, layout: str, direction: str, device: str) -> F
     return partial(torch.autograd.grad, y, x, ct, retain_graph=True)
 
 
-def scipy(pool: Pool, layout: str) -> Function | None:
-    """A call without arguments of `scipy.ndimage.uniform_filter`."""
-    if not _is_box_filter(pool):
+def scipy(case: Case) -> Function | None:
+    """`scipy.ndimage.uniform_filter`."""
+    if not _is_box_filter(case):
         return None
     from scipy import ndimage
 
-    axes = [axis for axis, k in enumerate(pool.laid_out(layout, [2] * pool.ndim, 1)) if k > 1]
-    x = drawn(in_layout(pool.shape, layout))
-    return partial(ndimage.uniform_filter, x, size=pool.kernel, mode="constant", axes=axes)
+    x = drawn(in_layout(case.pool.shape, LAST))
+    return partial(ndimage.uniform_filter, x, case.pool.kernel, mode="constant", axes=(1, 2))
 
 
-def opencv(pool: Pool, layout: str) -> Function | None:
-    """A call without arguments of `cv2.blur`, image by image, or channels first plane by plane."""
-    if not _is_box_filter(pool) or pool.ndim != 2:
+def opencv(case: Case) -> Function | None:
+    """`cv2.blur`, image by image."""
+    if not _is_box_filter(case):
         return None
     import cv2
 
     cv2.setNumThreads(cores())
-    size, image_axes = (pool.kernel, pool.kernel), 3 if layout == LAST else 2
-    x = drawn(in_layout(pool.shape, layout))
-
-    def blur() -> np.ndarray:
-        blurred = np.empty_like(x)
-        images, results = (a.reshape(-1, *a.shape[-image_axes:]) for a in (x, blurred))
-        for image, result in zip(images, results, strict=True):
-            cv2.blur(image, size, dst=result, borderType=cv2.BORDER_CONSTANT)
-        return blurred
-
-    return blur
+    x, size = drawn(in_layout(case.pool.shape, LAST)), (case.pool.kernel, case.pool.kernel)
+    return lambda: [cv2.blur(image, size, borderType=cv2.BORDER_CONSTANT) for image in x]
 
 
-FILTERS = {"scipy": scipy, "opencv": opencv}  # of float32, forward
+OTHERS = {TORCH: torch, "scipy": scipy, "opencv": opencv}
+PACKAGES = ("jaxpool", "jax", *IN_JAX, *OTHERS, "opencv-python-headless")
+
+
+def _is_box_filter(case: Case) -> bool:
+    """Whether it only averages images, to the same size, with zeros around them that count."""
+    pool, *others = case
+    averages = pool.is_plain and pool.counts and pool.ndim == 2 and not pool.block
+    return averages and pool.output == pool.shape and others == ["float32", LAST, "forward"]
 
 
 def drawn(shape: tuple[int, ...]) -> np.ndarray:
@@ -189,6 +171,53 @@ def drawn(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-def _is_box_filter(pool: Pool) -> bool:
-    """Whether it has stride 1, an output of the input's size, and a padding of zeros that count."""
-    return pool.stride == 1 and pool.output == pool.shape and pool.counts and not pool.masked
+def drawn_like(shapes: Any) -> Any:
+    """Arrays of these shapes on the device: numbers from 0 to 1, masks half of true."""
+    return jax.tree.map(
+        lambda a: jnp.asarray(drawn(a.shape) > 0.5 if a.dtype == bool else drawn(a.shape), a.dtype),
+        shapes,
+    )
+
+
+def prepare(peer: str, case: Case) -> Any:
+    """The program of a library, or the call of another one, if it has it and is installed."""
+    try:
+        if peer in OTHERS:
+            return OTHERS[peer](case)
+        pooled = IN_JAX[peer](case.pool, case.layout)
+    except ImportError:
+        return None
+    return program_of(pooled, case) if pooled else None
+
+
+def program_of(pooled: Function, case: Case) -> tuple[Function, tuple[Any, ...]]:
+    """What is compiled of a function that pools, and the shapes of its arguments."""
+    pool, dtype, layout, direction = case
+    size, channels = 3 if pool.block == "conv+pool" else 1, pool.shape[1]
+    mask = jax.ShapeDtypeStruct(in_layout((pool.shape[0], 1, *pool.sizes), layout), bool)
+    weights = jax.ShapeDtypeStruct((size, size, channels, channels), dtype)
+    x = jax.ShapeDtypeStruct(in_layout(pool.shape, layout), dtype)
+    given = x, [mask] * pool.masked, [weights] * ("conv" in pool.block)
+    axes, spatial = ("NHWC", (1, 2)) if layout == LAST else ("NCHW", (2, 3))
+
+    def convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        numbers = axes, "HWIO", axes
+        return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+
+    def value(x: jax.Array, masks: list[jax.Array], kernels: list[jax.Array]) -> jax.Array:
+        if pool.block == "conv+pool":
+            x = convolved(x, *kernels)
+        elif pool.block == "relu+pool":
+            x = jax.nn.relu(x)
+        y = pooled(x, where=masks[0]) if masks else pooled(x)
+        if pool.block == "pool+conv":
+            return convolved(y, *kernels)
+        return y.mean(spatial) if pool.block == "pool+mean" else y
+
+    # Not those of the kernels as well: they take XLA most of a minute to compile.
+    def gradient(cotangent: jax.Array, x: jax.Array, *others: list[jax.Array]) -> jax.Array:
+        return jax.vjp(lambda x: value(x, *others), x)[1](cotangent)[0]
+
+    if direction == "forward":
+        return value, given
+    return gradient, (jax.eval_shape(value, *given), *given)

@@ -1,6 +1,5 @@
-"""One long table of each run, ratios and means of it, and the facts that the pages say.
+"""The table of each run, ratios and means of it, and the facts that the pages say.
 
-python -m benchmarks.tables            shows the facts
 python -m benchmarks.tables --write    writes them to README and the pages, and draws the chart
 python -m benchmarks.tables --check    fails if --write would change a page
 
@@ -8,30 +7,30 @@ A page names a fact where it stands: `<!-- facts: speed -->` before it, `<!-- /f
 `benchmarks/facts.py` has a function for each name.
 """
 
-import argparse
 import json
 import re
 import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from benchmarks.peers import JAXPOOL
 from benchmarks.pools import Pool
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-# Columns that say what was measured; all others are figures.
-KEYS = (
-    *("runtime", "peer", "pool", "sharded", "chips"),
-    *("dtype", "layout", "direction", "settings", "kernel", "sliding"),
-)
-BLOCK = re.compile(r"(<!-- facts: (\w+) -->\n\n).*?(?=<!-- /facts -->)", re.DOTALL)
+# Columns that say what was measured, beside the peer; all others are figures.
+KEYS = ("runtime", "pool", "sharded", "chips", "dtype", "layout", "direction", "settings")
+BLOCK = re.compile(r"(<!-- facts: (\w+) -->)\n\n.*?(?=<!-- /facts -->)", re.DOTALL)
+NOISY = 0.15  # times with a larger spread are not to be believed
 
 
 @dataclass
@@ -43,69 +42,65 @@ class Table:
     records: pd.DataFrame
 
     def save(self, path: Path) -> None:
-        """Writes a line for each figure, and above them the hardware and the versions."""
-        keys = [key for key in KEYS if key in self.records]
-        long = self.records.melt(keys, var_name="metric").dropna()
-        long["value"] = [_written(value) for value in long["value"]]
-        order = {key: i for i, key in enumerate(self.records[keys].itertuples(index=False))}
-        places = [order[key] for key in long[keys].itertuples(index=False)]
-        long = long.iloc[np.argsort(places, kind="stable")]
+        """Writes the rows, and above them the hardware and the versions."""
         head = json.dumps({"hardware": self.hardware, "versions": self.versions})
-        path.write_text(f"# {head}\n{long.to_csv(index=False)}")
+        rows = self.records.convert_dtypes()  # counts stay whole beside gaps
+        path.write_text(f"# {head}\n{rows.to_csv(index=False, float_format='%.4g')}")
 
     @classmethod
     def load(cls, name: str) -> "Table":
         """Reads what `save` wrote, by the name of a file in `results`."""
         path = RESULTS / f"{name}.csv"
         head = json.loads(path.read_text().split("\n", 1)[0].removeprefix("# "))
-        long = pd.read_csv(path, skiprows=1, dtype=str)
-        keys = [key for key in KEYS if key in long]
-        wide = long.set_index([*keys, "metric"])["value"].unstack("metric", sort=False)
-        return cls(head["hardware"], head["versions"], wide.reset_index().apply(_numeric))
+        return cls(**head, records=pd.read_csv(path, skiprows=1))
+
+    def report(self, metric: str, path: Path | None) -> None:
+        """Prints ratios and warns of noise, as each command does, and saves if there is a path."""
+        records, found = self.records, ratios(self.records, metric)
+        mine = records[records["peer"] == JAXPOOL].set_index(found.index.names)[metric]
+        by = [key for key in ("runtime", "settings") if key in records]
+        print(f"{metric} over jaxpool's on {self.hardware}: above 1, jaxpool is better.")
+        for shown in (found.assign(**{f"{JAXPOOL}, {metric}": mine}), means(found, by)):
+            print(f"\n{shown.map(number).to_string()}")
+        noisy = records[records["spread"] > NOISY] if "spread" in records else records[:0]
+        if not noisy.empty:
+            print(f"{len(noisy)} of {len(records)} times are noisy:", file=sys.stderr)
+            print(noisy[["peer", *found.index.names, "spread"]].to_string(), file=sys.stderr)
+        if path:
+            self.save(path)
 
 
-def _written(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return str(int(value)) if float(value).is_integer() else f"{value:.4g}"
-
-
-def _numeric(column: pd.Series) -> pd.Series:
-    try:
-        return pd.to_numeric(column)
-    except ValueError:  # operators by name
-        return column
+def read_options(
+    about: str, pools: Iterable[Pool], peers: Iterable[str] = (), **more: Any
+) -> Namespace:
+    """What a command is called with: pools and peers, where to save, and more options."""
+    parser = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
+    words = {pool: {pool, *pool.split()} for pool in pools}
+    every, others = set().union(*words.values()), [peer for peer in peers if peer != JAXPOOL]
+    more["pools"] = {"nargs": "+", "choices": every, "default": every, "metavar": "WORD"}
+    more["pools"]["help"] = "those with such a word in their names: k3, excl, 32x512x7x7"
+    if others:
+        more["peers"] = {"nargs": "*", "choices": others, "default": others}
+    more["save"] = {"type": Path, "metavar": "FILE", "help": "write all figures"}
+    for option, settings in more.items():
+        parser.add_argument(f"--{option}", **settings)
+    options = parser.parse_args()
+    options.pools = [pool for pool, said in words.items() if said & {*options.pools}]
+    return options
 
 
 def ratios(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A column for each peer: its figure over jaxpool's, of the same pool, dtype and so on."""
-    keys = [key for key in KEYS if key in records and key != "peer"]
-    peers = records["peer"].unique()
-    figures = records.set_index([*keys, "peer"])[metric].unstack("peer", sort=False)[peers]
-    return figures.div(figures[JAXPOOL], axis=0).drop(columns=JAXPOOL)
+    keys = [key for key in KEYS if key in records]
+    figures = records.set_index([*keys, "peer"])[metric].unstack("peer", sort=False)
+    return figures.div(figures.pop(JAXPOOL), axis=0)
 
 
-def means(of_pools: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Geometric means of ratios, a row for each value of the keys `by`, or one row."""
-    logs = np.log(of_pools)
-    return np.exp(logs.groupby(list(by), sort=False).mean() if by else logs.mean().to_frame().T)
-
-
-def of_kind(of_pools: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The rows of those pools that are `is_common` or `is_large`; all for "all"."""
+def means(of_pools: pd.DataFrame, by: Sequence[str] = (), kind: str = "") -> pd.DataFrame:
+    """Geometric means of ratios: a row for each of the keys `by`, or one, of a kind of pools."""
     names = of_pools.index.get_level_values("pool")
-    return of_pools[[kind == "all" or getattr(Pool.named(name), kind) for name in names]]
-
-
-def show_ratios(records: pd.DataFrame, metric: str) -> str:
-    """For the terminal: the ratios of each pool, and jaxpool's figure first."""
-    found = ratios(records, metric)
-    mine = records[records["peer"] == JAXPOOL].set_index(found.index.names)[metric]
-    found.insert(0, f"{JAXPOOL}, {metric}", mine)
-    numbers = [number] * len(found.columns)
-    means_ = means(found.iloc[:, 1:]).rename(index={0: "geometric mean"})
-    shown = [found.to_string(formatters=numbers, na_rep="-")]
-    return "\n\n".join([*shown, means_.to_string(formatters=numbers[1:], na_rep="-")])
+    logs = np.log(of_pools[[not kind or getattr(Pool(name), kind) for name in names]])
+    return np.exp(logs.groupby(list(by) or (lambda _: "mean"), sort=False).mean())
 
 
 def number(value: float) -> str:
@@ -115,17 +110,20 @@ def number(value: float) -> str:
     return f"{value:.2f}" if value < 0.945 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-def markdown(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
-    headers = list(headers)
-    lines = [headers, ["---"] * len(headers), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """The versions of those packages that are installed."""
     found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return {name: found[name] for name in packages if name in found}
+
+
+def markdown(part: pd.DataFrame | str) -> str:
+    """A table, or a paragraph or items."""
+    if isinstance(part, str):
+        items, indent = re.split(r"\n\s*(?=- )", part), "  " if part.startswith("-") else ""
+        return "\n".join(fill(" ".join(i.split()), 110, subsequent_indent=indent) for i in items)
+    rows = part if part.index.name is None else part.reset_index()
+    lines = [rows.columns, ["---"] * len(rows.columns), *rows.fillna("-").to_numpy()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def pages() -> list[Path]:
@@ -133,36 +131,32 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def written(page: str, facts: dict[str, str]) -> str:
+def written(page: str) -> str:
     """The text of a page with its facts in place."""
-    return BLOCK.sub(lambda found: f"{found[1]}{facts[found[2]]}\n\n", page)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Shows, writes or checks the facts."""
     from benchmarks import facts  # which reads the tables by this module
 
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("benchmarks.tables", None, __doc__, formatter_class=formatter)
+    def block(found: re.Match[str]) -> str:
+        return "\n\n".join([found[1], *map(markdown, getattr(facts, found[2])()), ""])
+
+    return BLOCK.sub(block, page)
+
+
+def main() -> None:
+    """Writes or checks the facts."""
+    from benchmarks import facts
+
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args(arguments)
-    found = {name: fact() for name, fact in facts.FACTS.items()}
-    changed = {}
-    for path in pages():
-        before = path.read_text()
-        if (after := written(before, found)) != before:
-            changed[path] = after
+    parser.add_argument("--check", action="store_true", help="what it does by default")
+    options = parser.parse_args()
+    texts = {path: (path.read_text(), written(path.read_text())) for path in tqdm(pages())}
+    changed = {path: after for path, (before, after) in texts.items() if after != before}
     if options.write:
         for path, text in changed.items():
             path.write_text(text)
         facts.draw(ROOT / "docs" / "images" / "benchmark.svg")
-    elif options.check:
-        if changed:
-            sys.exit(f"run python -m benchmarks.tables --write: {', '.join(map(str, changed))}")
-    else:
-        for name, fact in found.items():
-            print(f"{name}:\n\n{fact}\n")
+    elif changed:
+        sys.exit(f"run python -m benchmarks.tables --write: {', '.join(map(str, changed))}")
 
 
 if __name__ == "__main__":

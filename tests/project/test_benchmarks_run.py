@@ -1,174 +1,84 @@
-"""The commands of benchmarks/ run, on the shortest way; no test judges what they measure."""
+"""All libraries of the benchmarks compute the same, and the commands run."""
 
-import jax
-import numpy as np
 import pandas as pd
 import pytest
 from pages import ROOT
 from processes import run_python
 
 from benchmarks import compiled, cpu, measure, tables
-from benchmarks.peers import FILTERS, IN_JAX, JAXPOOL, TORCH, torch
-from benchmarks.pools import ACCELERATOR, CPU, DEPLOYED, DIRECTIONS, LAYOUTS, Pool
-from benchmarks.programs import prepare
+from benchmarks.peers import IN_JAX, JAXPOOL, OTHERS
+from benchmarks.pools import DIRECTIONS, LAYOUTS, Case, Pool, pools
 from benchmarks.tables import Table
 
-SMALL = [
-    Pool((1, 2, 8, 8), 2, 2),
-    Pool((1, 2, 7, 7), 3, 2, 1),
-    Pool((1, 2, 7, 7), 3, 2, 1, counts=False),
-    Pool((1, 2, 7, 7), 2, 2, counts=False, ceil=True),
-    Pool((1, 2, 7, 7), 3, 1, dilation=2),
-    Pool((1, 2, 8, 8), bins=4),
-    Pool((1, 2, 8, 8), 4, 4, masked=True),
-    Pool((1, 2, 9), 3, 1, 1),
-    Pool((1, 2, 7, 7), 3, 1, 1, block="conv+pool"),
-    Pool((1, 2, 8, 8), 2, 2, block="pool+conv"),
-]
+SMALL = pools("""
+    2x3x8x8: k2 s2, k3 s1 p1, k5 s1 p2, to4, k4 s4 masked
+    2x3x7x7: k3 s2 p1, k3 s2 p1 excl, k2 s2 excl ceil, k3 s1 p1 conv+pool, k2 s2 pool+conv
+    2x3x9: k3 s1 p1
+""")
 
 
-@pytest.mark.parametrize("pool", SMALL, ids=lambda pool: pool.name)
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_everyone_computes_the_same(pool, layout):
-    direction, expected = "backward" if pool.block else "forward", None
-    for peer in IN_JAX:
-        if program := prepare(peer, pool, "float32", layout, direction):
-            found = program.function(*program.draw())
-            expected = found if expected is None else expected
-            np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-def test_filters_compute_the_same():
-    pool = Pool((2, 3, 9, 9), 5, 1, 2)
-    for layout in LAYOUTS:
-        program = prepare(JAXPOOL, pool, "float32", layout, "forward")
-        for peer in FILTERS:
-            try:
-                call = FILTERS[peer](pool, layout)
-            except ImportError:
-                continue
-            np.testing.assert_allclose(call(), program.function(*program.draw()), rtol=1e-4)
-
-
+@pytest.mark.parametrize("pool", SMALL, ids=str)
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_pytorch_computes_the_same(layout, direction):
-    pytest.importorskip("torch")
-    for pool in (Pool((2, 3, 7, 7), 3, 2, 1, counts=False), Pool((2, 3, 8, 8), bins=4)):
-        program = prepare(JAXPOOL, pool, "float32", layout, direction)
-        expected = cpu.image(program.function(*program.draw()), JAXPOOL, layout)
-        found = torch(pool, "float32", layout, direction, "cpu")()
-        np.testing.assert_allclose(cpu.image(found, TORCH, layout), expected, rtol=1e-5)
+def test_everyone_computes_the_same(pool, direction):
+    cases = [Case(pool, "float32", layout, direction) for layout in LAYOUTS]
+    clocks = (cpu.clocks(case, [*IN_JAX, *OTHERS]) for case in cases)
+    records = [record for each in clocks for record in measure.compare(each, seconds=0)]
+    assert len({record["peer"] for record in records}) > 1
+    assert max(record["apart"] for record in records) < 1e-4
 
 
-@pytest.mark.parametrize(
-    "pool", dict.fromkeys([*CPU, *ACCELERATOR, *DEPLOYED, *SMALL]), ids=lambda pool: pool.name
-)
-def test_names_are_read(pool):
-    assert Pool.named(pool.name) == pool
+def test_a_name_is_read():
+    pool = Pool("2x3x9x8 k3 s2 p1 d2 excl ceil masked pool+conv")
+    assert (pool.shape, pool.kernel, pool.stride, pool.padding) == ((2, 3, 9, 8), 3, 2, 1)
+    assert (pool.dilation, pool.counts, pool.ceil, pool.masked) == (2, False, True, True)
+    window = "3x3, stride 2, dilation 2, padding 1 not counted"
+    assert pool.as_title == f"{window}, `ceil_mode`, masked, pool+conv"
+    assert (Pool("2x3x9x8 to6").bins, Pool("2x3x9x8 to6x4").bins) == ((6, 6), (6, 4))
 
 
 def test_the_cpu_is_timed_under_both_settings(tmp_path, monkeypatch):
-    path = tmp_path / "cpu.csv"
-    options = ["--pools", "16x1280x7x7", "--peers", "flax", "--dtypes", "float32"]
-    options += ["--seconds", "0.01", "--save", path]
-    assert "above 1, jaxpool is faster" in run_python("-m", "benchmarks.cpu", *options, cwd=ROOT)
+    options = ["--pools", "16x1280x7x7", "--peers", "flax", "--seconds", "0.01"]
+    said = run_python("-m", "benchmarks.cpu", *options, "--save", tmp_path / "cpu.csv", cwd=ROOT)
+    assert "These differ from jaxpool: none" in said
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    run = Table.load("cpu")
-    assert run.versions["jax"] == jax.__version__
-    found = run.records.groupby(["peer", "direction", "settings"])["us"].count()
-    assert len(found) == 2 * 2 * 2
-    assert (run.records["us"] > 0).all()
-    assert (run.records["apart"] < 1e-5).all()
-
-
-def test_a_word_that_no_pool_has(capsys):
-    with pytest.raises(SystemExit):
-        compiled.main(["--pools", "k1000"])
-    said = capsys.readouterr().err
-    assert f"no pool has the word k1000 in its name. They are {ACCELERATOR[0].name}," in said
-
-
-def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    records = pd.DataFrame(
-        {"peer": ["b", "a"], "pool": ["k2", "k2"], "bytes": [146800644, 3], "us": [0.1234, None]}
-    )
-    Table("a chip", {"jax": "1.0"}, records).save(tmp_path / "x.csv")
-    found = Table.load("x")
-    assert (found.hardware, found.versions) == ("a chip", {"jax": "1.0"})
-    pd.testing.assert_frame_equal(found.records, records, check_names=False)
+    records = Table.load("cpu").records
+    keys = records.groupby(["peer", "dtype", "direction", "settings"])
+    assert len(keys) == len(records) == 2 * 2 * 2 * 2
+    assert (records["us"] > 0).all()
 
 
 def small_run(**changes):
     """Two pools, of which one is large, with other figures for jaxpool in the first."""
-    common, large = "8x64x128x128 k2 s2", "4x16x128x128 k31 s1 p15"
-    key = {"dtype": "float32", "layout": "channels_last", "direction": "forward"}
-    mine = {"hbm_bytes": 1_000_000, "temporary_bytes": 0, "kernels": 1, "cycles": 2000}
-    rows = [
-        {"peer": JAXPOOL, "pool": common} | key | mine | changes,
-        {"peer": "flax", "pool": common} | key | mine | {"cycles": 4000},
-        {"peer": JAXPOOL, "pool": large} | key | mine,
-        {"peer": "flax", "pool": large} | key | mine | {"cycles": 36_000},
-    ]
-    return pd.DataFrame(rows)
+    pools = ["8x64x128x128 k2 s2"] * 2 + ["4x16x128x128 k31 s1 p15"] * 2
+    run = pd.DataFrame({"peer": [JAXPOOL, "flax"] * 2, "pool": pools}).assign(
+        **{"dtype": "float32", "layout": "channels_last", "direction": "forward"},
+        **{"hbm_bytes": 1_000_000, "temporary_bytes": 0, "cycles": [2000, 4000, 2000, 36_000]},
+    )
+    run.loc[0, [*changes]] = [*changes.values()]
+    return run
 
 
 def test_means():
     found = tables.ratios(small_run(), "cycles")
     assert tables.means(found)["flax"].item() == pytest.approx(6)
-    assert tables.means(tables.of_kind(found, "is_common"))["flax"].item() == pytest.approx(2)
-    by_dtype = tables.means(tables.of_kind(found, "is_large"), ["dtype"])
+    assert tables.means(found, kind="is_common")["flax"].item() == pytest.approx(2)
+    by_dtype = tables.means(found, ["dtype"], "is_large")
     assert by_dtype.loc["float32", "flax"] == pytest.approx(18)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"hbm_bytes": 1_030_000}, "hbm_bytes 1000000 -> 1030000"),
-        ({"temporary_bytes": 1}, "temporary_bytes 0 -> 1"),
-        ({"kernels": 2}, "kernels 1 -> 2"),
-        ({"cycles": 2041}, "cycles 2000 -> 2041"),
-    ],
+    ("metric", "was", "worse"), [("hbm_bytes", 1_000_000, 1_030_000), ("cycles", 2000, 2041)]
 )
-def test_a_regression_is_found(changes, said):
-    (line,) = compiled.regressions(small_run(), small_run(**changes))
-    assert line == f"8x64x128x128 k2 s2 float32 channels_last forward: {said}"
-
-
-def test_what_is_no_regression():
+def test_a_regression_is_found(metric, was, worse):
     run = small_run()
-    better = small_run(hbm_bytes=1_020_000, cycles=100)
-    assert compiled.regressions(run, better) == []
-    assert compiled.regressions(run, better[:1]) == []  # as with --quick
-    (line,) = compiled.regressions(run[2:], run)
-    assert line.endswith("is not among the committed results")
+    (line,) = compiled.regressions(run, small_run(**{metric: worse}))
+    found = f"{metric} {was} -> {worse}"
+    assert line == f"8x64x128x128 k2 s2 float32 channels_last forward: {found}"
+    assert "nan -> 2000" in compiled.regressions(run[2:], run)[-1]  # it is new
+    assert compiled.regressions(run, small_run(hbm_bytes=1_020_000, cycles=100)[:1]) == []
 
 
 def test_noise_is_said(capsys):
-    measure.warn_of_noise({"a": 0.01, "b": 0.5})
-    assert capsys.readouterr().err == "1 of 2 times are noisy:\n  b ±50%\n"
-
-
-def test_a_busy_machine_is_said(capsys, monkeypatch):
-    speeds = iter([10.0, 12.0, 10.0, 10.5])
-    monkeypatch.setattr(measure, "_probe", lambda: next(speeds))
-    for _ in range(2):
-        with measure.watched():
-            pass
-    assert capsys.readouterr().err.count("The machine was busy") == 1
-
-
-def test_a_first_image_is_the_same_in_both_layouts():
-    x = np.random.default_rng(0).random((2, 3, 4, 5))
-    last = cpu.image(np.moveaxis(x, 1, -1), JAXPOOL, "channels_last")
-    np.testing.assert_array_equal(last, cpu.image(x, JAXPOOL, "channels_first"))
-
-
-def test_facts_are_written_between_their_marks():
-    block, found = "<!-- facts: {} -->\n\n{}<!-- /facts -->\n\n", {"x": "1\n2", "y": "3"}
-    before, after = (
-        "a\n\n" + block.format("x", x) + block.format("y", y)
-        for x, y in [("", "old"), ("1\n2\n\n", "3\n\n")]
-    )
-    assert tables.written(before, found) == tables.written(after, found) == after
+    records = small_run().assign(spread=[0.01, 0.02, 0.03, 0.5])
+    Table("a chip", {}, records).report("cycles", None)
+    assert capsys.readouterr().err.startswith("1 of 4 times are noisy")
