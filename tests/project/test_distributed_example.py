@@ -15,8 +15,8 @@ EXAMPLE = ROOT / "examples" / "distributed.py"
 
 
 def test_each_process_pools_its_rows():
-    proxy = {"http_proxy": "http://127.0.0.1:9"}  # none answers there
-    printed = run_python(EXAMPLE, "--processes", 2, "--size", 256, env=os.environ | proxy)
+    environment = os.environ | {"http_proxy": "http://127.0.0.1:9"}  # no proxy answers there
+    printed = run_python(EXAMPLE, "--processes", 2, "--size", 256, env=environment)
     line = r"^process (\d): (.*), rows (\d+)-(\d+): as by NumPy, (.*)$"
     assert sorted(re.findall(line, printed, re.MULTILINE)) == [
         ("0", "8x8 tiles", "0", "15", "no collective"),

@@ -1,7 +1,4 @@
-"""The site's drawings show what the oracle says of windows and bins.
-
-The build of the site draws them, and docs/check.py looks for their words.
-"""
+"""The site's drawings show what the oracle says of windows and bins."""
 
 import re
 from itertools import product

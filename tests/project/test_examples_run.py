@@ -47,10 +47,7 @@ def test_masked_satellite(tmp_path):
 
 @pytest.mark.slow
 def test_deploy(tmp_path, monkeypatch, capsys):
-    """The files are there, and their outputs are those of JAX, to the steps of int8.
-
-    In this process, because importing TensorFlow takes longer than converting a network.
-    """
+    """The files are there, and their outputs are those of JAX, to the steps of int8."""
     pytest.importorskip("tensorflow", reason="the runtimes are in the group deploy")
     monkeypatch.chdir(tmp_path)
     deploy.main([])

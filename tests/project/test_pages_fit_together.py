@@ -1,8 +1,4 @@
-"""What the pages share comes from one place, and what they name or link is there.
-
-The build of the site checks the links, sections and navigation of its pages, and docs/check.py
-whether their code fits.
-"""
+"""What the pages share comes from one place, and what they name or link is there."""
 
 import re
 from pathlib import Path

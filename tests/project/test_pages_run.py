@@ -1,7 +1,4 @@
-"""The Python on the pages and in docstrings runs, and prints what its comments say.
-
-A page is taken as the site shows it, with the sections of other files that it includes.
-"""
+"""The Python on the pages and in docstrings runs, and prints what its comments say."""
 
 import doctest
 import importlib
