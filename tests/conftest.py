@@ -30,6 +30,16 @@ def _forget_programs():
         jax.clear_caches()
 
 
+@pytest.fixture(scope="module")
+def quickly():
+    """Compiles by XLA's quickest code generation: for tests of values, not of code or of bits."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    jax.clear_caches()  # what other tests call is compiled anew
+
+
 @pytest.fixture
 def x64():
     """Runs a test with 64-bit types."""

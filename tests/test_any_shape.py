@@ -14,6 +14,8 @@ from oracle import Config
 
 import jaxpool
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 
 @pytest.mark.parametrize(("batch", "channels"), [((2, 0, 3), 1), ((2,), 0)])
 def test_no_images_or_no_channels(batch, channels):

@@ -16,6 +16,8 @@ from jax.test_util import check_grads
 
 import jaxpool
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 # Differentiated twice, of adaptive pools those whose bins differ: the others are fixed windows.
 TWICE = FIXED + [case for case in CASES if case.id in ("adaptive bins", "adaptive more outputs")]
 

@@ -13,6 +13,8 @@ from jax import export
 
 import jaxpool
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 PLATFORMS = ("cpu", "cuda", "tpu")
 SIZES = ["a >= 1", "b >= 5", "c >= 5", "d >= 5"]
 OPTIONS = {

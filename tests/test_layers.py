@@ -17,6 +17,8 @@ from flax.errors import SetAttributeFrozenModuleError
 import jaxpool
 import jaxpool.nnx
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 LIBRARIES = [jaxpool.linen, jaxpool.nnx]
 NAMES = [f"{kind}AvgPool{n}d" for kind in ("", "Adaptive") for n in (1, 2, 3)]
 WINDOWS = [

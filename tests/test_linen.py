@@ -14,6 +14,8 @@ from flax.errors import SetAttributeFrozenModuleError
 import jaxpool
 from jaxpool import AvgPool1d, AvgPool2d, avg_pool2d
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 
 def test_no_variables():
     x = normal((2, 3, 8, 8))

@@ -14,6 +14,8 @@ from flax import nnx
 import jaxpool
 import jaxpool.nnx
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 
 class Net(nnx.Module):
     """A convolution, pools and a linear layer."""

@@ -12,6 +12,8 @@ from jax import lax
 
 import jaxpool
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 
 def blur(x):
     return jaxpool.avg_pool2d(x, 3, 1, 1, False, where=x > -2)

@@ -11,6 +11,8 @@ from cases import CASES, pooling, slow_but
 
 import jaxpool
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 try:
     from jax import enable_x64
 except ImportError:

@@ -12,6 +12,8 @@ from cases import normal, slow
 
 from jaxpool import avg_pool1d, avg_pool2d, avg_pool3d
 
+pytestmark = pytest.mark.usefixtures("quickly")
+
 CASES = [
     (avg_pool1d, (2, 9), {"kernel": 3, "stride": 2, "padding": 1, "count_include_pad": False}),
     *slow((avg_pool2d, (2, 7, 8), {"kernel": 2})),
