@@ -120,7 +120,8 @@ def markdown(part: pd.DataFrame | str) -> str:
     """A table, or a paragraph or items."""
     if isinstance(part, str):
         items, indent = re.split(r"\n\s*(?=- )", part), "  " if part.startswith("-") else ""
-        return "\n".join(fill(" ".join(i.split()), 110, subsequent_indent=indent) for i in items)
+        options = {"width": 110, "subsequent_indent": indent, "break_on_hyphens": False}
+        return "\n".join(fill(" ".join(item.split()), **options) for item in items)
     rows = part if part.index.name is None else part.reset_index()
     lines = [rows.columns, ["---"] * len(rows.columns), *rows.fillna("-").to_numpy()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
