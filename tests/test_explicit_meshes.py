@@ -19,7 +19,7 @@ from jaxpool import avg_pool2d
 pytestmark = pytest.mark.skipif(
     not hasattr(jax.sharding, "auto_axes"), reason="older JAX has other explicit meshes"
 )
-# Values do not depend on how well the code of a kernel is.
+# Values are right, or wrong, in code that XLA generates quickly too.
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
