@@ -19,14 +19,12 @@ from jaxpool import avg_pool2d
 pytestmark = pytest.mark.skipif(
     not hasattr(jax.sharding, "auto_axes"), reason="older JAX has other explicit meshes"
 )
-# Values are right, or wrong, in code that XLA generates quickly too.
-QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def failures(*arguments):
     """Each a case, the step that fails, and how."""
     program = ROOT / "tests" / "helpers" / "on_meshes.py"
-    return json.loads(run_on_8_devices(program, *arguments, flags=QUICKLY))
+    return json.loads(run_on_8_devices(program, *arguments, quickly=True))
 
 
 # The first 24 have all kinds of meshes and of pools.

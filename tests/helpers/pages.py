@@ -6,8 +6,9 @@ import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
+from processes import ROOT
+
 FOLDER = Path(__file__).parent
-ROOT = FOLDER.parent.parent
 
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text()
